@@ -1,0 +1,1 @@
+"""What turns a context into more tokens."""

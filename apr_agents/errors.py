@@ -1,0 +1,74 @@
+"""Every error that this package raises on purpose, as one tree.
+
+    AprError
+    ├── UsageError          a call or an option that cannot be meant
+    ├── WorkflowError       a workflow file or its inputs
+    ├── DialectError        a dialect's data
+    ├── ContextError        a stored context whose digest does not hold
+    ├── TraceError          a file that is not a trace
+    ├── CallError           a branch's call: unknown name, bad arguments, or the function raised
+    ├── BudgetError         a bound of the run was reached
+    └── EngineError         an engine could not do what was asked; keeps the partial text
+        ├── EngineUnavailable   it could not be started: missing library, file or server
+        └── ContextFull         the context does not fit the engine's window or cache
+
+A branch that fails is an outcome, not an exception: the driver turns what a branch raises into data.
+"""
+
+from __future__ import annotations
+
+
+class AprError(Exception):
+    """Base of all errors here. The message is one line: what, where, and the mend."""
+
+
+class UsageError(AprError, ValueError):
+    """Raised when a call or an option cannot be meant."""
+
+
+class WorkflowError(AprError, ValueError):
+    """Raised for a workflow file or its inputs; `problems` holds one `file:line $.path: what` each."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class DialectError(AprError, ValueError):
+    """Raised when a dialect's data does not make a dialect, or when a run cannot use it."""
+
+
+class ContextError(AprError, ValueError):
+    """Raised when a stored segment is not what was stored."""
+
+
+class TraceError(AprError, ValueError):
+    """Raised when a file is not a trace that this version reads."""
+
+
+class CallError(AprError):
+    """Raised when a branch's call cannot be made, or when the function raised."""
+
+
+class BudgetError(AprError):
+    """Raised when a bound of the run is reached; `bound` names it as the budget does."""
+
+    def __init__(self, bound: str, message: str) -> None:
+        super().__init__(message)
+        self.bound = bound
+
+
+class EngineError(AprError):
+    """Raised when an engine fails; `partial` is the text that it had generated for this request."""
+
+    def __init__(self, message: str, partial: str = "") -> None:
+        super().__init__(message)
+        self.partial = partial
+
+
+class EngineUnavailable(EngineError):
+    """Raised when an engine cannot be started: a library, a file or a server is missing or foreign."""
+
+
+class ContextFull(EngineError):
+    """Raised when a context fits neither the engine's window nor its cache, even after eviction."""

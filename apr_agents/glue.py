@@ -1,0 +1,96 @@
+"""How contexts fork and join: the one place where a dialect's client text meets a run's tokens.
+
+Pure functions. The driver runs on them and the training data is made with them, so that what is trained is what is run.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from apr_agents.context import Context, Origin, Segment
+from apr_agents.dialects import Dialect
+
+
+class Encode(Protocol):
+    """Text to ids; `control` says whether control tags in it become control tokens. None: the engine takes text."""
+
+    def __call__(self, text: str, *, control: bool) -> tuple[int, ...] | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """A branch's start: its parent's context and its own header behind it."""
+
+    number: str
+    start: Context
+    """Ends with the branch's header."""
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A branch that may be joined: where it started and where it ended, closing tag included."""
+
+    fork: Fork
+    end: Context
+
+
+def fork_context(parent: Context, dialect: Dialect, number: str, encode: Encode) -> Fork:
+    """The context of branch `number`: the parent's, shared, and the dialect's header."""
+    return Fork(number, parent.extend(_header(dialect.branch_header, number, encode)))
+
+
+def close_branch(end: Context, dialect: Dialect, encode: Encode) -> Context:
+    """The context of a branch that stopped without its closing tag, closed by the client."""
+    return end.extend(_injected(dialect.tags.branch_close, encode))
+
+
+def result_context(fork: Fork, text: str, dialect: Dialect, encode: Encode) -> Context:
+    """The context of a branch whose text came from outside: plain text, then the closing tag. It can open nothing."""
+    plain = encode(text, control=False)
+    if plain is None:
+        text = neutralise(text, dialect)
+    return close_branch(fork.start.extend(Segment(text, plain, Origin.branch)), dialect, encode)
+
+
+def join_context(parent: Context, branches: Sequence[Joined], dialect: Dialect, encode: Encode) -> Context:
+    """The parent's context, these branches in this order, and the tail of the block.
+
+    The first branch keeps its own links, and with them its cache, so the engine evaluates only the others' texts.
+    """
+    context = branches[0].end if branches else parent
+    for branch in branches[1:]:
+        header = _header(dialect.join_header, branch.fork.number, encode)
+        context = context.extend(header, *map(_brought, branch.end.since(branch.fork.start)))
+    return context.extend(_injected(dialect.join_tail, encode)) if dialect.join_tail else context
+
+
+def neutralise(text: str, dialect: Dialect) -> str:
+    r"""This text with one backslash put into each control tag (`<\Thread>`); `restore` takes it out again."""
+    return _tag_pattern(dialect).sub(r"<\\\1\2", text)
+
+
+def restore(text: str, dialect: Dialect) -> str:
+    """The inverse of `neutralise`."""
+    return _tag_pattern(dialect).sub(lambda found: "<" + found[1][1:] + found[2], text)
+
+
+def _tag_pattern(dialect: Dialect) -> re.Pattern[str]:
+    tags = (getattr(dialect.tags, field) for field in dialect.tags.__dataclass_fields__)
+    rests = sorted({re.escape(tag[1:]).replace(r"\{n\}", "[0-9]+") for tag in tags if tag and tag.startswith("<")})
+    return re.compile(r"<(\\*)(" + "|".join(rests) + ")")
+
+
+def _header(template: str, number: str, encode: Encode) -> Segment:
+    return _injected(template.replace("{n}", number), encode)
+
+
+def _injected(text: str, encode: Encode) -> Segment:
+    return Segment(text, encode(text, control=True), Origin.header)
+
+
+def _brought(segment: Segment) -> Segment:
+    """A branch's own tokens are, for its parent, what a branch brought back."""
+    return segment if segment.origin is Origin.header else Segment(segment.text, segment.ids, Origin.branch)

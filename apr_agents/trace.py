@@ -1,0 +1,183 @@
+"""What happened in a run: spans with known edges between them, and the facts that an account is made from.
+
+The driver alone opens and closes spans; a trace is a value, and everything that a report says is a function of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from apr_agents.errors import TraceError
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+VERSION = 1
+"""Of the stored form."""
+
+
+class Kind(StrEnum):
+    """What a span's time went to."""
+
+    client = "client"
+    """Our own work: encoding, joining."""
+    queue = "queue"
+    """Waiting for one of the run's concurrent places."""
+    decode = "decode"
+    """An engine request that does not follow a join."""
+    synthesis = "synthesis"
+    """An engine request that follows a join: its prefill is the synthesis prefill."""
+    call = "call"
+    """A Python function, a tool or a subgraph."""
+    wait = "wait"
+    """A join that waits for its deadline, not for a branch."""
+    human = "human"
+    """Waiting for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """That a span could not start before another had ended."""
+
+    span: str
+    kind: Literal["then", "fork", "join", "trigger"]
+    """`trigger`: of all joined branches, the one whose end let the join happen (first success, quorum)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Tokens of one engine request; None where the engine does not say."""
+
+    prompt: int
+    cached: int | None
+    """Of the prompt, how many came from the engine's cache, by its own count."""
+    reusable: int | None
+    """Of the prompt, how many this run had evaluated before, by the contexts themselves."""
+    generated: int
+
+
+@dataclass(frozen=True, slots=True)
+class Phases:
+    """Seconds of one engine request, by the engine's own account; None where it does not say."""
+
+    queue: float | None
+    prefill: float | None
+    decode: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One timed piece of a run."""
+
+    id: str
+    """Branch path, `#`, and a count within the branch: `1.2#3`; the run's own are `#1`, `#2`."""
+    kind: Kind
+    path: str
+    """The branch that it belongs to; `""` is the run."""
+    after: tuple[Edge, ...]
+    """All of an earlier place in the trace."""
+    start: float
+    """Seconds from the start of the run."""
+    end: float
+    outcome: Literal["done", "length", "failed", "cancelled"]
+    """`length`: the engine reached the request's token limit."""
+    tokens: Tokens | None = None
+    phases: Phases | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One branch of the run and how it ended."""
+
+    path: str
+    number: str
+    """As the model numbered it."""
+    outline: str
+    kind: Literal["reason", "call"]
+    outcome: Literal["done", "truncated", "failed", "cancelled", "refused"]
+    """`refused`: it was over a bound and never started."""
+    joined: bool
+    """Whether its text went into the joined context."""
+    detail: str = ""
+    """Why, for every outcome but `done`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One fork and its join."""
+
+    path: str
+    """Of the branch that wrote it."""
+    number: int
+    """Its place among the blocks of that branch, from 1."""
+    rule: str
+    """The join rule, as in the settings."""
+    trigger: str | None
+    """The path of the branch that let the join happen; None: rule `all`, a deadline, or no join."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One run, whole. `Trace.load(trace.dump())` is equal to it."""
+
+    run_id: str
+    engine: str
+    dialect: str
+    mode: Literal["adaptive", "sequential"]
+    started: str
+    """ISO 8601, UTC."""
+    wall: float
+    """Seconds from the start of the run to its end."""
+    ended: str
+    """Why the run ended: `answered`, or the bound or failure that ended it."""
+    spans: tuple[Span, ...]
+    """Every span after those that it is after."""
+    blocks: tuple[Block, ...] = ()
+    branches: tuple[Branch, ...] = ()
+    response: tuple[int, ...] | None = None
+    """The ids of everything behind the prompt, as joined; None on engines that speak text only."""
+    tags: dict[str, int] | None = None
+    """The ids of the four tags of ThreadWeaver's published figures; None where a tag is not one token."""
+    notes: tuple[str, ...] = ()
+    """What was repaired or refused on the way, and why a figure is missing."""
+    version: int = VERSION
+
+    def dump(self) -> str:
+        """This trace as JSON text."""
+        return _adapter().dump_json(self, indent=1).decode()
+
+    @classmethod
+    def load(cls, text: str | bytes) -> Trace:
+        """The trace that `dump` wrote. Raises TraceError for anything else."""
+        from pydantic import ValidationError
+
+        try:
+            trace = _adapter().validate_json(text)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"])) or "the whole"
+            raise TraceError(f"not a trace: {place}: {first['msg']}") from error
+        if trace.version != VERSION:
+            raise TraceError(f"a trace of version {trace.version}; this is apr-agents for version {VERSION}")
+        return trace
+
+    @classmethod
+    def read(cls, file: Path) -> Trace:
+        """The trace in this file. Raises TraceError that names the file."""
+        try:
+            return cls.load(file.read_bytes())
+        except OSError as error:
+            raise TraceError(f"{file}: {error.strerror}") from error
+        except TraceError as error:
+            raise TraceError(f"{file}: {error}") from error
+
+
+@cache
+def _adapter() -> TypeAdapter[Trace]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Trace)
