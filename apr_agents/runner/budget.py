@@ -1,0 +1,73 @@
+"""The bounds of a run, and the one ledger that holds them across all nesting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from apr_agents.errors import BudgetError, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a run may use. All bounds are finite."""
+
+    branches: int = 16
+    """Branches of one block."""
+    run_branches: int = 64
+    """Branches of the whole run, nested ones included."""
+    depth: int = 2
+    """Levels of blocks: 1 lets only the run itself fork."""
+    concurrency: int = 20
+    """Engine requests and calls at the same time."""
+    tokens: int = 65_536
+    """Generated tokens of the whole run."""
+    seconds: float = 600.0
+    """Wall time of the whole run."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not 0 < value < 1e12:
+                raise UsageError(f"budget.{field.name} is {value}; it must be above 0 and finite")
+
+
+class Ledger:
+    """What is left of a budget: reserved before a request, settled after it.
+
+    Its mutable state is the tokens spent, the tokens reserved by requests in flight, and the branches admitted.
+    """
+
+    def __init__(self, budget: Budget) -> None:
+        self.budget = budget
+        self._spent = 0
+        self._reserved = 0
+        self._branches = 0
+
+    @property
+    def left(self) -> int:
+        """Tokens that are neither spent nor reserved."""
+        return self.budget.tokens - self._spent - self._reserved
+
+    def reserve(self, tokens: int) -> int:
+        """Reserve up to `tokens`; how many were granted. Raises BudgetError when none are left."""
+        granted = min(tokens, self.left)
+        if granted < 1:
+            raise BudgetError("tokens", f"the run's budget of {self.budget.tokens} tokens is used up")
+        self._reserved += granted
+        return granted
+
+    def settle(self, granted: int, used: int) -> None:
+        """Give a reservation back and book what was used of it."""
+        self._reserved -= granted
+        self._spent += used
+
+    def admit(self, wanted: int) -> int:
+        """How many of `wanted` branches of one block may start; they count from now on."""
+        admitted = min(wanted, self.budget.branches, self.budget.run_branches - self._branches)
+        self._branches += admitted
+        return admitted
+
+    @property
+    def may_fork(self) -> bool:
+        """Whether the run has a branch left."""
+        return self._branches < self.budget.run_branches

@@ -1,0 +1,128 @@
+"""Branches that are calls: `@name {json arguments}` in an outline, validated and run as a Python function."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from anyio import to_thread
+
+from apr_agents.errors import CallError, UsageError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+MAX_RESULT = 65_536
+"""Characters of a result that a join may show."""
+
+_CALL = re.compile(r"@([A-Za-z_][A-Za-z0-9_.-]*)\s*(.*)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A Python function that a model may call from an outline."""
+
+    name: str
+    call: Callable[..., Any]
+    """Plain or async; a plain one runs in a worker thread, which cancellation cannot stop."""
+    description: str = ""
+
+    @classmethod
+    def of(cls, call: Callable[..., Any]) -> Function:
+        """This function under its own name, described by its docstring. Raises UsageError for one without a name."""
+        name = getattr(call, "__name__", "")
+        if not _CALL.fullmatch(f"@{name}"):
+            raise UsageError(f"{call!r} has no name that a model could call; use Function(name, call)")
+        return cls(name, call, inspect.getdoc(call) or "")
+
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of its arguments."""
+        return self._arguments().model_json_schema()
+
+    def check(self, arguments: str) -> dict[str, Any]:
+        """The validated arguments of this JSON object. Raises CallError that names the argument."""
+        from pydantic import ValidationError
+
+        try:
+            found = json.loads(arguments or "{}", parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
+            raise CallError(f"@{self.name}: the arguments are not JSON: {error}") from error
+        if not isinstance(found, dict):
+            raise CallError(f"@{self.name}: the arguments must be a JSON object")
+        try:
+            checked = self._arguments().model_validate(found)
+        except ValidationError as error:
+            problems = (f"{'.'.join(map(str, one['loc'])) or 'arguments'}: {one['msg']}" for one in error.errors())
+            raise CallError(f"@{self.name}: " + "; ".join(problems)) from error
+        return {name: getattr(checked, name) for name in checked.model_fields_set}
+
+    async def run(self, arguments: str) -> str:
+        """What the function returns for these arguments, as text. Raises CallError, also for what it raised."""
+        checked = self.check(arguments)
+        try:
+            if inspect.iscoroutinefunction(self.call):
+                result = await self.call(**checked)
+            else:
+                result = await to_thread.run_sync(lambda: self.call(**checked), abandon_on_cancel=True)
+        except Exception as error:
+            raise CallError(f"@{self.name} raised {type(error).__name__}: {error}") from error
+        return _text(self.name, result)
+
+    def _arguments(self) -> type[BaseModel]:
+        """A model with one field for each parameter."""
+        from pydantic import ConfigDict, create_model
+
+        hints = get_type_hints(self.call)
+        fields: dict[str, Any] = {}
+        for name, parameter in inspect.signature(self.call).parameters.items():
+            if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+                raise UsageError(f"@{self.name}: parameter {name} cannot be given by name")
+            default = ... if parameter.default is parameter.empty else parameter.default
+            fields[name] = (hints.get(name, Any), default)
+        return create_model(self.name, __config__=ConfigDict(extra="forbid", strict=True), **fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call found in an outline."""
+
+    function: Function
+    arguments: str
+    """As written, not yet validated."""
+
+
+def find_call(outline: str, functions: Mapping[str, Function]) -> Call | None:
+    """The call that this outline begins with; None when it is sub-reasoning, as for a name that is not allowed."""
+    found = _CALL.fullmatch(outline.strip())
+    function = functions.get(found[1]) if found else None
+    return Call(function, found[2].strip()) if found and function else None
+
+
+def describe(functions: Mapping[str, Function]) -> str:
+    """What a model is told of the functions that it may call."""
+    lines = [
+        f"@{function.name} {json.dumps(function.schema().get('properties', {}))} {function.description}".rstrip()
+        for function in functions.values()
+    ]
+    return "An outline may call one of these functions, as `@name {json arguments}`:\n" + "\n".join(lines)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _text(name: str, result: object) -> str:
+    if result is None:
+        return ""
+    try:
+        text = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
+        text.encode("utf-8")
+    except (TypeError, ValueError, RecursionError) as error:
+        raise CallError(f"@{name} returned a {type(result).__name__} that is not text or JSON: {error}") from error
+    if len(text) > MAX_RESULT:
+        raise CallError(f"@{name} returned {len(text)} characters; a result may have {MAX_RESULT}")
+    return text

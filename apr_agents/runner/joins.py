@@ -1,0 +1,64 @@
+"""Join rules: when the join of a block may happen, decided from the outcomes so far and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from apr_agents.errors import UsageError
+from apr_agents.runner.outcome import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class JoinRule:
+    """When a block joins, and in which order its branches stand in the joined context."""
+
+    kind: Literal["all", "first", "quorum", "deadline"] = "all"
+    until: Callable[[Outcome], bool] | None = None
+    """Which outcomes count for `first` and `quorum`; None: each that ended by itself."""
+    count: int | None = None
+    """How many outcomes `quorum` needs."""
+    seconds: float | None = None
+    """How long after its fork a `deadline` block joins at the latest."""
+    fail_fast: bool = False
+    """Whether a failed branch ends the run; otherwise its failure is shown to the model like any result."""
+    order: Literal["number", "completion"] = "number"
+    """Models were trained on branches in the order of their numbers."""
+
+    def __post_init__(self) -> None:
+        if (self.kind == "quorum") != (self.count is not None) or (self.count is not None and self.count < 1):
+            raise UsageError("a join rule 'quorum', and no other, needs a count of at least 1")
+        if (self.kind == "deadline") != (self.seconds is not None) or (self.seconds is not None and self.seconds <= 0):
+            raise UsageError("a join rule 'deadline', and no other, needs seconds above 0")
+        if self.until is not None and self.kind not in ("first", "quorum"):
+            raise UsageError(f"a join rule '{self.kind}' waits for no particular outcome: leave 'until' out")
+
+    def __str__(self) -> str:
+        details = {"quorum": f" of {self.count}", "deadline": f" of {self.seconds:g} s" if self.seconds else ""}
+        return self.kind + details.get(self.kind, "") + (", fail fast" if self.fail_fast else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """That a block stops waiting for its other branches."""
+
+    trigger: str | None
+    """The path of the branch whose outcome decided it."""
+    failed: bool = False
+    """Whether the run ends here, because a branch failed under fail-fast."""
+
+
+def decide(rule: JoinRule, finished: Sequence[Outcome]) -> Decision | None:
+    """Whether these outcomes, in the order of their completion, end the wait; None: wait for more."""
+    last = finished[-1]
+    if rule.fail_fast and last.branch.outcome == "failed":
+        return Decision(last.branch.path, failed=True)
+    needed = {"first": 1, "quorum": rule.count}.get(rule.kind)
+    if needed is None or not _counts(rule, last):
+        return None
+    return Decision(last.branch.path) if sum(_counts(rule, outcome) for outcome in finished) >= needed else None
+
+
+def _counts(rule: JoinRule, outcome: Outcome) -> bool:
+    return outcome.ok and (rule.until is None or rule.until(outcome))

@@ -1,0 +1,103 @@
+"""Where the driver writes what happens: one recorder per branch, children inside their parents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from apr_agents.clock import Clock
+from apr_agents.runner.outcome import Outcome
+from apr_agents.trace import Block, Branch, Edge, Kind, Phases, Span, Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """What a branch and all branches inside it left, predecessors first."""
+
+    spans: tuple[Span, ...]
+    blocks: tuple[Block, ...]
+    branches: tuple[Branch, ...]
+    notes: tuple[str, ...]
+
+
+class Recorder:
+    """The spans of one branch, and the records of the branches inside it.
+
+    Its mutable state is what was recorded so far. Ids count within a branch, so they do not depend on the order in
+    which concurrent branches run.
+    """
+
+    def __init__(self, path: str, clock: Clock, start: float, after: tuple[Edge, ...] = ()) -> None:
+        self.path = path
+        self._clock = clock
+        self._start = start
+        self._after = after
+        self._count = 0
+        self._entries: list[Span | Recorder | Outcome] = []
+        self._blocks: list[Block] = []
+        self._open: Span | None = None
+        self.notes: list[str] = []
+
+    def now(self) -> float:
+        """Seconds from the start of the run."""
+        return self._clock.now() - self._start
+
+    @property
+    def last(self) -> tuple[Edge, ...]:
+        """What the next span of this branch comes after."""
+        return (Edge(f"{self.path}#{self._count}", "then"),) if self._count else self._after
+
+    def open(self, kind: Kind, after: tuple[Edge, ...] | None = None) -> None:
+        """Begin a span; the one before it must be closed. `after` is this branch's last span unless given."""
+        edges = self.last if after is None else after
+        self._count += 1
+        now = self.now()
+        self._open = Span(f"{self.path}#{self._count}", kind, self.path, edges, now, now, "cancelled")
+
+    def close(
+        self,
+        outcome: Literal["done", "length", "failed", "cancelled"] = "done",
+        tokens: Tokens | None = None,
+        phases: Phases | None = None,
+    ) -> None:
+        """End the open span."""
+        assert self._open is not None
+        self._entries.append(replace(self._open, end=self.now(), outcome=outcome, tokens=tokens, phases=phases))
+        self._open = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._open is not None
+
+    def child(self, path: str) -> Recorder:
+        """The recorder of a branch that forks here."""
+        edges = tuple(Edge(edge.span, "fork") for edge in self.last)
+        recorder = Recorder(path, self._clock, self._start, edges)
+        self._entries.append(recorder)
+        return recorder
+
+    def absorb(self, child: Recorder, outcome: Outcome) -> None:
+        """Put a branch's outcome in place of its recorder; a replayed outcome brings its spans with it."""
+        self._entries[self._entries.index(child)] = outcome
+
+    def block(self, block: Block) -> None:
+        self._blocks.append(block)
+
+    def records(self) -> Records:
+        """Everything so far; an open span ends now."""
+        spans: list[Span] = []
+        blocks = list(self._blocks)
+        branches: list[Branch] = []
+        notes = list(self.notes)
+        for entry in self._entries:
+            if isinstance(entry, Span):
+                spans.append(entry)
+                continue
+            inner = entry.records() if isinstance(entry, Recorder) else entry
+            spans += inner.spans
+            blocks += inner.blocks
+            branches += ([entry.branch] if isinstance(entry, Outcome) else []) + list(inner.branches)
+            notes += inner.notes
+        if self._open is not None:
+            spans.append(replace(self._open, end=self.now()))
+        return Records(tuple(spans), tuple(blocks), tuple(branches), tuple(notes))

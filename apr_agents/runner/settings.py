@@ -1,0 +1,53 @@
+"""How a run is to go, as one frozen value."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from apr_agents.dialects import Dialect
+from apr_agents.engines.base import Sampling
+from apr_agents.errors import DialectError, UsageError
+from apr_agents.paths import BranchPath
+from apr_agents.runner.budget import Budget
+from apr_agents.runner.calls import Function
+from apr_agents.runner.joins import JoinRule
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that a run needs beside its engine and its question."""
+
+    dialect: Dialect
+    mode: Literal["adaptive", "sequential"] = "adaptive"
+    """`sequential` decodes the same model and never forks."""
+    template_mode: str | None = None
+    """The `mode` that the model's chat template sees; None: `sequential` in that mode, else nothing."""
+    join: JoinRule = JoinRule()
+    budget: Budget = Budget()
+    sampling: Sampling = Sampling()
+    """Its seed is not used: each request has its own, derived from `seed` and its place."""
+    max_tokens: int | None = None
+    """Generated tokens of one request at most, within the budget; None: only the budget bounds it."""
+    functions: Mapping[str, Function] = field(default_factory=dict[str, Function])
+    """What outlines may call, by name."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.mode == "adaptive" and not self.dialect.runs:
+            raise DialectError(f"dialect {self.dialect.name} can be looked at, but not run yet")
+        if self.max_tokens is not None and self.max_tokens < 1:
+            raise UsageError(f"max_tokens is {self.max_tokens}; it must be at least 1")
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What the chat template sees beside the messages."""
+        mode = self.template_mode or ("sequential" if self.mode == "sequential" else None)
+        return {"mode": mode} if mode else {}
+
+
+def request_seed(seed: int, path: BranchPath, count: int) -> int:
+    """The 32-bit seed of a branch's `count`-th request: the same in every run with this seed."""
+    return int.from_bytes(hashlib.blake2b(f"{seed}:{path}:{count}".encode(), digest_size=4).digest())

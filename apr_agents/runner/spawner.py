@@ -1,0 +1,94 @@
+"""Starts, awaits and cancels named branches: the only module in which tasks are born."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Protocol
+
+import anyio
+from anyio.abc import TaskGroup
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from apr_agents.clock import Clock
+from apr_agents.runner.outcome import Outcome
+
+_Send = MemoryObjectSendStream[tuple[str, Outcome] | None]
+_Receive = MemoryObjectReceiveStream[tuple[str, Outcome] | None]
+
+
+class Work(Protocol):
+    """What one branch does."""
+
+    async def run(self) -> Outcome:
+        """Do it. A failure is an outcome; only cancellation and faults of this library raise."""
+        ...
+
+    def cancelled(self) -> Outcome:
+        """The outcome when it was cancelled: what it has."""
+        ...
+
+
+class Siblings(Protocol):
+    """The branches of one block, by name."""
+
+    def start(self, name: str, work: Work) -> None: ...
+
+    def cancel(self, name: str) -> None: ...
+
+    async def next(self) -> tuple[str, Outcome] | None:
+        """The next branch that ended, a cancelled one too; None once when the block's deadline has come."""
+        ...
+
+
+class Spawner(Protocol):
+    """Runs the branches of blocks. Names are branch paths; outcomes are plain data, so that both can be stored."""
+
+    def open(self, clock: Clock, deadline: float | None) -> AbstractAsyncContextManager[Siblings]:
+        """A block's siblings; leaving it cancels those that still run and waits for their end."""
+        ...
+
+
+class TaskSpawner:
+    """Branches as tasks of one anyio task group per block."""
+
+    @asynccontextmanager
+    async def open(self, clock: Clock, deadline: float | None) -> AsyncIterator[Siblings]:
+        send, receive = anyio.create_memory_object_stream[tuple[str, Outcome] | None](float("inf"))
+        with send, receive:
+            async with anyio.create_task_group() as group:
+                if deadline is not None:
+                    group.start_soon(_ring, clock, deadline, send)
+                yield _Tasks(group, send, receive)
+                group.cancel_scope.cancel()
+
+
+class _Tasks:
+    """The siblings of one block; its mutable state is their cancel scopes."""
+
+    def __init__(self, group: TaskGroup, send: _Send, receive: _Receive) -> None:
+        self._group = group
+        self._send = send
+        self._receive = receive
+        self._scopes: dict[str, anyio.CancelScope] = {}
+
+    def start(self, name: str, work: Work) -> None:
+        self._scopes[name] = anyio.CancelScope()
+        self._group.start_soon(self._run, name, work, name=f"branch {name}")
+
+    def cancel(self, name: str) -> None:
+        self._scopes[name].cancel()
+
+    async def next(self) -> tuple[str, Outcome] | None:
+        return await self._receive.receive()
+
+    async def _run(self, name: str, work: Work) -> None:
+        outcome: Outcome | None = None
+        with self._scopes[name]:
+            outcome = await work.run()
+        self._send.send_nowait((name, outcome or work.cancelled()))
+
+
+async def _ring(clock: Clock, moment: float, send: _Send) -> None:
+    await clock.sleep_until(moment)
+    send.send_nowait(None)
