@@ -33,7 +33,7 @@ class Recorder:
         self._start = start
         self._after = after
         self._count = 0
-        self._entries: list[Span | Recorder | Outcome] = []
+        self._entries: dict[str, Span | Recorder | Outcome] = {}
         self._blocks: list[Block] = []
         self._open: Span | None = None
         self.notes: list[str] = []
@@ -60,25 +60,22 @@ class Recorder:
         tokens: Tokens | None = None,
         phases: Phases | None = None,
     ) -> None:
-        """End the open span."""
-        assert self._open is not None
-        self._entries.append(replace(self._open, end=self.now(), outcome=outcome, tokens=tokens, phases=phases))
+        """End the open span; nothing happens when none is."""
+        if self._open is not None:
+            span = replace(self._open, end=self.now(), outcome=outcome, tokens=tokens, phases=phases)
+            self._entries[span.id] = span
         self._open = None
-
-    @property
-    def is_open(self) -> bool:
-        return self._open is not None
 
     def child(self, path: str) -> Recorder:
         """The recorder of a branch that forks here."""
         edges = tuple(Edge(edge.span, "fork") for edge in self.last)
         recorder = Recorder(path, self._clock, self._start, edges)
-        self._entries.append(recorder)
+        self._entries[path] = recorder
         return recorder
 
-    def absorb(self, child: Recorder, outcome: Outcome) -> None:
+    def absorb(self, outcome: Outcome) -> None:
         """Put a branch's outcome in place of its recorder; a replayed outcome brings its spans with it."""
-        self._entries[self._entries.index(child)] = outcome
+        self._entries[outcome.branch.path] = outcome
 
     def block(self, block: Block) -> None:
         self._blocks.append(block)
@@ -89,7 +86,7 @@ class Recorder:
         blocks = list(self._blocks)
         branches: list[Branch] = []
         notes = list(self.notes)
-        for entry in self._entries:
+        for entry in self._entries.values():
             if isinstance(entry, Span):
                 spans.append(entry)
                 continue

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 import anyio
 from anyio.abc import TaskGroup
@@ -53,7 +53,7 @@ class TaskSpawner:
     """Branches as tasks of one anyio task group per block."""
 
     @asynccontextmanager
-    async def open(self, clock: Clock, deadline: float | None) -> AsyncIterator[Siblings]:
+    async def open(self, clock: Clock, deadline: float | None) -> AsyncGenerator[Siblings]:
         send, receive = anyio.create_memory_object_stream[tuple[str, Outcome] | None](float("inf"))
         with send, receive:
             async with anyio.create_task_group() as group:
@@ -92,3 +92,18 @@ class _Tasks:
 async def _ring(clock: Clock, moment: float, send: _Send) -> None:
     await clock.sleep_until(moment)
     send.send_nowait(None)
+
+
+@asynccontextmanager
+async def background(work: Callable[[], Coroutine[Any, Any, None]]) -> AsyncGenerator[None]:
+    """Do this work beside the block; leaving the block cancels it. What the block raises comes out as it is."""
+    raised: Exception | None = None
+    async with anyio.create_task_group() as group:
+        group.start_soon(work)
+        try:
+            yield
+        except Exception as error:
+            raised = error
+        group.cancel_scope.cancel()
+    if raised is not None:
+        raise raised

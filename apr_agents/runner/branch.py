@@ -1,0 +1,85 @@
+"""What a branch is before it starts, and how a call, or a refusal, becomes an outcome."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from apr_agents.context import Context
+from apr_agents.errors import CallError
+from apr_agents.events import Outline
+from apr_agents.glue import Fork, result_context
+from apr_agents.paths import BranchPath
+from apr_agents.runner.calls import Call
+from apr_agents.runner.outcome import Outcome
+from apr_agents.runner.recorder import Recorder
+from apr_agents.runner.shared import Shared, place
+from apr_agents.trace import Branch, Kind
+
+How = Literal["done", "truncated", "failed", "cancelled", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A branch that is about to start."""
+
+    path: BranchPath
+    outline: Outline
+    fork: Fork
+    call: Call | None
+    """None: sub-reasoning."""
+
+    def branch(self, how: How, detail: str = "") -> Branch:
+        """The facts of this branch once it has ended."""
+        kind = "reason" if self.call is None else "call"
+        return Branch(str(self.path), self.outline.number, self.outline.text, kind, how, joined=False, detail=detail)
+
+
+def refuse(shared: Shared, planned: Planned) -> Outcome:
+    """The outcome of a branch over the bounds: the model is told."""
+    budget = shared.settings.budget
+    detail = f"refused: a block may have {budget.branches} branches and a run {budget.run_branches}"
+    context = result_context(planned.fork, f" {detail}", shared.settings.dialect, shared.engine.encode)
+    return outcome_of(planned, "refused", detail, context, None)
+
+
+class CallBranch:
+    """A call: its result, or its failure, is the branch's text."""
+
+    def __init__(self, shared: Shared, planned: Planned, call: Call, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self._shared = shared
+        self._planned = planned
+        self._call = call
+
+    async def run(self) -> Outcome:
+        try:
+            async with place(self._shared, self.recorder):
+                self.recorder.open(Kind.call)
+                text = await self._call.function.run(self._call.arguments)
+        except CallError as error:
+            self.recorder.close("failed")
+            return self._ended("failed", str(error), f" failed: {error}")
+        except BaseException:
+            self.recorder.close("cancelled")
+            raise
+        self.recorder.close()
+        return self._ended("done", "", text)
+
+    def cancelled(self) -> Outcome:
+        return outcome_of(self._planned, "cancelled", "cancelled", self._planned.fork.start, self.recorder)
+
+    def _ended(self, how: How, detail: str, text: str) -> Outcome:
+        context = result_context(self._planned.fork, text, self._shared.settings.dialect, self._shared.engine.encode)
+        return outcome_of(self._planned, how, detail, context, self.recorder)
+
+
+def outcome_of(planned: Planned, how: How, detail: str, context: Context, recorder: Recorder | None) -> Outcome:
+    """The outcome of a branch that has come this far."""
+    segments = context.since(planned.fork.start)
+    branch = planned.branch(how, detail)
+    text = "".join(segment.text for segment in segments)
+    if recorder is None:
+        return Outcome(branch, text, segments)
+    records = recorder.records()
+    return Outcome(branch, text, segments, records.spans, records.blocks, records.branches, records.notes)

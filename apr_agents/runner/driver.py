@@ -1,0 +1,112 @@
+"""The driver: walk along a context, fork at a block, run its branches at the same time, join them, go on.
+
+The one loop behind every door. A branch of sub-reasoning is the same walk one level down.
+"""
+
+from __future__ import annotations
+
+from apr_agents.context import Context, Origin, Segment
+from apr_agents.errors import BudgetError, EngineError
+from apr_agents.events import Fork as Plan
+from apr_agents.glue import close_branch, result_context
+from apr_agents.runner.block import RunningBlock, end_at_join, plan_branches
+from apr_agents.runner.branch import CallBranch, How, Planned, outcome_of
+from apr_agents.runner.outcome import Outcome
+from apr_agents.runner.progress import Forked, Synthesis
+from apr_agents.runner.recorder import Recorder
+from apr_agents.runner.shared import End, Shared
+from apr_agents.runner.spawner import Work
+from apr_agents.runner.walk import Walk
+from apr_agents.trace import Kind
+
+
+async def go(walk: Walk) -> End:
+    """Walk to the end, and say why it ended there. Bounds and engine failures are ends; only faults raise."""
+    kind = Kind.decode
+    end: End | None = None
+    while end is None:
+        try:
+            finish = await walk.decode(kind)
+        except BudgetError as error:
+            return End("tokens", str(error))
+        except EngineError as error:
+            return End("failed", str(error))
+        if walk.fork is not None:
+            plan, walk.fork = walk.fork, None
+            end = await run_block(walk, plan)
+            kind = Kind.synthesis
+        else:
+            end = walk.end(finish)
+            kind = Kind.decode
+    await walk.finish()
+    return end
+
+
+async def run_block(walk: Walk, plan: Plan) -> End | None:
+    """Fork this plan's branches from the walk and join them into its context; the end of the walk, if it ends here."""
+    walk.blocks += 1
+    branches = plan_branches(walk, plan)
+    # A fair share each, and one kept for the synthesis: what a branch gets does not depend on who asks first.
+    share = walk.allowance // (len(branches.started) + 1)
+    works = {str(planned.path): _work(walk, planned, share) for planned in branches.started}
+    block = RunningBlock(walk, branches, works)
+    await walk.shared.tell(Forked(str(walk.path), walk.blocks, plan.outlines))
+    try:
+        decision = await block.gather()
+    finally:
+        # Also when the run is cancelled here: what has finished is joined and kept.
+        block.join()
+    await walk.shared.tell(Synthesis(str(walk.path), walk.blocks, tuple(o.branch.path for o in block.joined)))
+    return end_at_join(walk, block.outcomes, decision)
+
+
+def _work(walk: Walk, planned: Planned, share: int) -> Work:
+    recorder = walk.recorder.child(str(planned.path))
+    if planned.call is not None:
+        return CallBranch(walk.shared, planned, planned.call, recorder)
+    return ReasonBranch(walk.shared, planned, recorder, share)
+
+
+class ReasonBranch:
+    """Sub-reasoning: a walk from the fork to the branch's closing tag."""
+
+    def __init__(self, shared: Shared, planned: Planned, recorder: Recorder, allowance: int) -> None:
+        self.recorder = recorder
+        self._shared = shared
+        self._planned = planned
+        closing = shared.settings.dialect.tags.branch_close
+        self._walk = Walk(shared, planned.path, planned.fork.start, recorder, allowance, closing)
+
+    async def run(self) -> Outcome:
+        end = await go(self._walk)
+        if end.reason == "closed":
+            return self._ended("done", "", self._walk.context)
+        closing = self._closed(end)
+        if end.reason in ("failed", "branch_failed"):
+            return self._ended("failed", end.detail, closing)
+        return self._ended("truncated", end.detail or "it ended without its closing tag", closing)
+
+    def cancelled(self) -> Outcome:
+        return self._ended("cancelled", "cancelled", self._walk.context)
+
+    def _closed(self, end: End) -> Context:
+        """Its context, closed by the client; a failure without any text is shown as text."""
+        shared, context = self._shared, self._walk.context
+        if end.reason == "failed" and context is self._planned.fork.start:
+            return result_context(
+                self._planned.fork, f" failed: {end.detail}", shared.settings.dialect, shared.engine.encode
+            )
+        if end.reason == "eos":
+            context = _without_eos(context)
+        return close_branch(context, shared.settings.dialect, shared.engine.encode)
+
+    def _ended(self, how: How, detail: str, context: Context) -> Outcome:
+        return outcome_of(self._planned, how, detail, context, self.recorder)
+
+
+def _without_eos(context: Context) -> Context:
+    """This context without the end-of-text token that it ends with: it was sampled and never evaluated."""
+    last = context.segment
+    if context.parent is None or not last.ids:
+        return context
+    return context.parent.extend(Segment(last.text, last.ids[:-1], Origin.generated))

@@ -1,0 +1,222 @@
+"""The doors of the driver: `run` gives the result of a run, `stream` its progress while it goes on."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+
+import anyio
+
+from apr_agents.context import Context, ids_of
+from apr_agents.dialects import Dialect
+from apr_agents.engines.base import Engine, Message
+from apr_agents.errors import EngineError
+from apr_agents.paths import BranchPath
+from apr_agents.prefixes import PrefixIndex
+from apr_agents.runner.answer import answer_of
+from apr_agents.runner.budget import Ledger
+from apr_agents.runner.calls import describe
+from apr_agents.runner.driver import go
+from apr_agents.runner.outcome import Outcome
+from apr_agents.runner.progress import Progress
+from apr_agents.runner.recorder import Recorder
+from apr_agents.runner.settings import Settings
+from apr_agents.runner.shared import End, Shared
+from apr_agents.runner.spawner import Spawner, TaskSpawner, background
+from apr_agents.runner.walk import Walk
+from apr_agents.trace import Kind, Trace
+
+ANSWERED = "answered"
+"""The `ended` of a run that ended as it should."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run has when it ends, early or not."""
+
+    answer: str
+    """The text behind the last block; all text when there was none."""
+    text: str
+    """Everything behind the prompt, as joined."""
+    ended: str
+    """`answered`, or the bound or failure that ended the run."""
+    detail: str
+    """Why, in a line; empty when it was answered."""
+    outcomes: tuple[Outcome, ...]
+    """Of all branches of the run's own blocks, in the order of their joined contexts; nested ones are inside."""
+    trace: Trace
+
+    @property
+    def ok(self) -> bool:
+        return self.ended == ANSWERED
+
+
+class LiveRun:
+    """A run that goes on. Iterate over it for its progress; `result()` is its state at any time, whole at the end."""
+
+    def __init__(self, engine: Engine, question: str | Sequence[Message], settings: Settings, spawner: Spawner) -> None:
+        self._engine = engine
+        self._question = (Message("user", question),) if isinstance(question, str) else tuple(question)
+        self._settings = settings
+        self._send, self._receive = anyio.create_memory_object_stream[Progress](64)
+        self._run_id = secrets.token_hex(8)
+        self._started = datetime.now(UTC).isoformat(timespec="seconds")
+        self._clock = engine.clock
+        self._start = self._clock.now()
+        self._recorder = Recorder("", self._clock, self._start)
+        self._spawner = spawner
+        self._prompt: Context | None = None
+        self._walk: Walk | None = None
+        self._end: tuple[str, str] | None = None
+        self._wall = 0.0
+        self.watched = True
+        """Whether anyone reads the progress; set to False, none is sent."""
+
+    def __aiter__(self) -> AsyncIterator[Progress]:
+        return self._receive
+
+    async def drive(self) -> None:
+        """Run to the end; the door's task calls this, once."""
+        with self._send, anyio.CancelScope() as scope:
+            async with background(partial(self._expire, scope)):
+                try:
+                    self._conclude(await self._go())
+                except EngineError as error:
+                    self._stop("failed", str(error))
+
+    def close(self) -> None:
+        """Nobody reads the progress any more; the door calls this when it is left."""
+        self._receive.close()
+
+    async def _go(self) -> End:
+        settings, engine = self._settings, self._engine
+        self._recorder.open(Kind.client)
+        try:
+            self._prompt = engine.prompt(messages(self._question, settings, engine.info.dialects), settings.variables)
+        finally:
+            self._recorder.close()
+        shared = Shared(
+            engine=engine,
+            settings=settings,
+            spawner=self._spawner,
+            ledger=Ledger(settings.budget),
+            places=anyio.CapacityLimiter(settings.budget.concurrency),
+            prefixes=PrefixIndex(),
+            run_id=self._run_id,
+            deadline=self._start + settings.budget.seconds,
+            tell=self._tell,
+        )
+        self._walk = Walk(shared, BranchPath(), self._prompt, self._recorder, settings.budget.tokens, None)
+        return await go(self._walk)
+
+    async def _expire(self, scope: anyio.CancelScope) -> None:
+        """End the run when its seconds are used up."""
+        await self._clock.sleep_until(self._start + self._settings.budget.seconds)
+        self._stop("seconds", f"the run's budget of {self._settings.budget.seconds:g} seconds is used up")
+        scope.cancel()
+
+    async def _tell(self, progress: Progress) -> None:
+        if self.watched:
+            await self._send.send(progress)
+
+    def _conclude(self, end: End) -> None:
+        if end.reason == "eos":
+            self._stop(ANSWERED, "")
+        else:
+            self._stop(end.reason, end.detail)
+
+    def _stop(self, ended: str, detail: str) -> None:
+        if self._end is not None:
+            return
+        self._end = (ended, detail)
+        self._wall = self._recorder.now()
+
+    def result(self) -> RunResult:
+        """What the run has now. Before its end, and after it was left early, `ended` is `cancelled`."""
+        ended, detail = self._end or ("cancelled", "the run was left before its end")
+        segments = self._walk.context.since(self._prompt) if self._walk and self._prompt else ()
+        text = "".join(segment.text for segment in segments)
+        return RunResult(
+            answer=answer_of(text, self._settings.dialect),
+            text=text,
+            ended=ended,
+            detail=detail,
+            outcomes=tuple(self._walk.outcomes) if self._walk else (),
+            trace=self._trace(ended),
+        )
+
+    def _trace(self, ended: str) -> Trace:
+        records = self._recorder.records()
+        response = None
+        if self._walk and self._prompt and self._walk.context.segment.ids is not None:
+            response = ids_of(self._walk.context.since(self._prompt))
+        notes = list(records.notes)
+        if self._settings.mode == "adaptive" and not records.blocks:
+            notes.append("the model opened no block: the run was sequential")
+        return Trace(
+            run_id=self._run_id,
+            engine=self._engine.info.name,
+            dialect=self._settings.dialect.name,
+            mode=self._settings.mode,
+            started=self._started,
+            wall=self._wall if self._end else self._recorder.now(),
+            ended=ended,
+            spans=records.spans,
+            blocks=records.blocks,
+            branches=records.branches,
+            response=response,
+            tags=_single_ids(self._engine, self._settings.dialect),
+            notes=tuple(notes),
+        )
+
+
+@asynccontextmanager
+async def stream(
+    engine: Engine, question: str | Sequence[Message], settings: Settings, *, spawner: Spawner | None = None
+) -> AsyncGenerator[LiveRun]:
+    """A run of this question on an open engine, as a block: leaving it early cancels every branch in the engine.
+
+    What goes wrong in the run is in its result; only faults of this library and of the caller raise.
+    """
+    live = LiveRun(engine, question, settings, spawner or TaskSpawner())
+    try:
+        async with background(live.drive):
+            yield live
+    finally:
+        live.close()
+
+
+async def run(
+    engine: Engine, question: str | Sequence[Message], settings: Settings, *, spawner: Spawner | None = None
+) -> RunResult:
+    """The result of this question on an open engine. Raises nothing for a run that fails: see `RunResult.ended`."""
+    async with stream(engine, question, settings, spawner=spawner) as live:
+        live.watched = False
+        async for _ in live:
+            pass
+        return live.result()
+
+
+def messages(question: Sequence[Message], settings: Settings, trained: Sequence[str]) -> tuple[Message, ...]:
+    """The question, after what the model must be told: a dialect that it was not trained on, functions to call."""
+    if settings.mode == "sequential":
+        return tuple(question)
+    told = [settings.dialect.teach] if settings.dialect.name not in trained and settings.dialect.teach else []
+    told += [describe(settings.functions)] if settings.functions else []
+    return (Message("system", "\n\n".join(told)), *question) if told else tuple(question)
+
+
+def _single_ids(engine: Engine, dialect: Dialect) -> dict[str, int] | None:
+    """The ids of the block's and the branch's tags; None unless each is one token."""
+    found: dict[str, int] = {}
+    tags = dialect.tags
+    for tag in (tags.block_open, tags.block_close, tags.branch_open, tags.branch_close):
+        ids = engine.encode(tag, control=True) if tag else None
+        if tag is None or ids is None or len(ids) != 1:
+            return None
+        found[tag] = ids[0]
+    return found

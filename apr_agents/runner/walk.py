@@ -1,0 +1,187 @@
+"""A walk: a context that grows by decoding and joining. The run is a walk, and so is each branch inside it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+from apr_agents.dialects.parser import Parser
+
+from apr_agents.context import Context
+from apr_agents.engines.base import Chunk, Finish, Request
+from apr_agents.errors import BudgetError, EngineError
+from apr_agents.events import Event, Fork, Verdict
+from apr_agents.paths import BranchPath
+from apr_agents.runner.growing import Growing
+from apr_agents.runner.outcome import Outcome
+from apr_agents.runner.progress import Generated, Noted
+from apr_agents.runner.recorder import Recorder
+from apr_agents.runner.settings import request_seed
+from apr_agents.runner.shared import End, Shared, place
+from apr_agents.trace import Kind, Phases, Tokens
+
+
+class Walk:
+    """One context and how far it has come.
+
+    Its mutable state is the context so far, the text in flight, what its allowance has left, and the outcomes of its
+    branches, so that a walk which is cancelled at any point has all that it had.
+    """
+
+    def __init__(
+        self, shared: Shared, path: BranchPath, start: Context, recorder: Recorder, allowance: int, closing: str | None
+    ) -> None:
+        self.shared = shared
+        self.path = path
+        self.context = start
+        self.recorder = recorder
+        self.allowance = allowance
+        self.closing = closing
+        self.blocks = 0
+        self.outcomes: list[Outcome] = []
+        self._requests = 0
+        self.fork: Fork | None = None
+        adaptive = shared.settings.mode == "adaptive"
+        self.parser = (
+            Parser(shared.settings.dialect, inside_branch=closing is not None, depth=path.depth) if adaptive else None
+        )
+
+    @property
+    def may_fork(self) -> bool:
+        settings = self.shared.settings
+        nests = self.path.depth == 0 or settings.dialect.nests
+        return settings.mode == "adaptive" and nests and self.path.depth < settings.budget.depth
+
+    def end(self, finish: Finish) -> End | None:
+        """Why the walk ends with this finish; None: it stopped at outlines that make no fork, and goes on as text."""
+        if finish.reason == "length":
+            return self._bound()
+        if finish.matched is None:
+            return End("eos")
+        return End("closed") if finish.matched == self.closing else None
+
+    def _bound(self) -> End:
+        """Which bound was the length at which a request ended."""
+        if self._window_left() < 1:
+            return End("context", f"the engine's window of {self.shared.engine.info.window} tokens is full")
+        if self.allowance < 1:
+            share = "its share of the run's budget" if self.closing else "the run's budget"
+            return End("tokens", f"{share} of tokens is used up")
+        return End("max_tokens", f"the request's limit of {self.shared.settings.max_tokens} tokens was reached")
+
+    def _window_left(self) -> int:
+        window = self.shared.engine.info.window
+        return self.allowance + 1 if window is None else window - self.context.tokens
+
+    async def decode(self, kind: Kind) -> Finish:
+        """One engine request: its text is in the context when this returns, or raises, or is cancelled."""
+        shared = self.shared
+        wanted = min(self.allowance, self._window_left(), shared.settings.max_tokens or self.allowance)
+        if wanted < 1:
+            return self._no_room()
+        granted = shared.ledger.reserve(wanted)
+        reusable = self._reusable()
+        text = Growing(self.context)
+        try:
+            async with place(shared, self.recorder):
+                self.recorder.open(kind)
+                finish = await self._read(self._request(granted), text)
+        except EngineError:
+            self._settle(granted, reusable, text, None, "failed")
+            raise
+        except BaseException:
+            self._settle(granted, reusable, text, None, "cancelled")
+            raise
+        self._settle(granted, reusable, text, finish, "length" if finish.reason == "length" else "done")
+        return finish
+
+    def _no_room(self) -> Finish:
+        if self.allowance < 1:
+            raise BudgetError("tokens", "its share of the run's budget of tokens is used up")
+        raise EngineError(f"the engine's window of {self.shared.engine.info.window} tokens is full")
+
+    def _request(self, granted: int) -> Request:
+        settings, dialect = self.shared.settings, self.shared.settings.dialect
+        self._requests += 1
+        fork_tag = dialect.fork_tag if self.may_fork else None
+        return Request(
+            context=self.context,
+            max_tokens=granted,
+            stops=tuple(tag for tag in (self.closing, fork_tag) if tag),
+            sampling=replace(settings.sampling, seed=request_seed(settings.seed, self.path, self._requests)),
+            deadline=self.shared.deadline,
+            path=self.path,
+            run_id=self.shared.run_id,
+        )
+
+    async def _read(self, request: Request, text: Growing) -> Finish:
+        """Read a stream to its finish."""
+        try:
+            async with self.shared.engine.stream(request) as chunks:
+                async for chunk in chunks:
+                    await self._take(chunk, text)
+                    if chunk.finish is not None:
+                        return chunk.finish
+        except EngineError:
+            raise
+        except Exception as error:
+            raise EngineError(f"the engine failed: {type(error).__name__}: {error}", text.text) from error
+        raise EngineError("the engine's stream ended without a finish", text.text)
+
+    async def _take(self, chunk: Chunk, text: Growing) -> None:
+        if self.fork is not None and chunk.text:
+            raise EngineError(
+                f"the engine went on behind the stop {self.shared.settings.dialect.fork_tag!r}", text.text
+            )
+        text.add(chunk)
+        if self.parser is not None and chunk.text:
+            await self.heed(self.parser.feed(chunk.text))
+        if chunk.text:
+            await self.shared.tell(Generated(str(self.path), chunk.text, len(chunk.ids or (0,))))
+
+    async def heed(self, events: list[Event]) -> None:
+        """Take from the parser what concerns the driver: a fork, and what it found wrong."""
+        for event in events:
+            if isinstance(event, Fork) and self.may_fork:
+                self.fork = event
+            elif isinstance(event, Verdict):
+                await self.note(f"{event.kind} at {event.offset}: {event.detail}")
+
+    async def note(self, note: str) -> None:
+        where = f"branch {self.path}: " if self.path.depth else ""
+        self.recorder.notes.append(where + note)
+        await self.shared.tell(Noted(str(self.path), note))
+
+    async def finish(self) -> None:
+        """Say what the text left unclosed."""
+        if self.parser is not None:
+            await self.heed(self.parser.close())
+
+    def _reusable(self) -> int | None:
+        """How many of the prompt's tokens this run has evaluated before, in whole pages, the last one never."""
+        if self.context.segment.ids is None:
+            return None
+        matched = min(self.shared.prefixes.matched(self.context), self.context.tokens - 1)
+        return matched - matched % self.shared.engine.info.page
+
+    def _settle(
+        self,
+        granted: int,
+        reusable: int | None,
+        text: Growing,
+        finish: Finish | None,
+        outcome: Literal["done", "length", "failed", "cancelled"],
+    ) -> None:
+        """Book a request, put its text into the context, and close its span. Awaits nothing: it runs when cancelled."""
+        context = text.context()
+        if reusable is not None:
+            self.shared.prefixes.add(context, unevaluated=1 if text.count else 0)
+        generated = finish.usage.generated if finish else text.count
+        prompt = finish.usage.prompt if finish else self.context.tokens
+        cached = finish.usage.cached if finish else None
+        timings = finish.timings if finish else None
+        self.shared.ledger.settle(granted, generated)
+        self.allowance -= generated
+        self.context = context
+        phases = Phases(timings.queue, timings.prefill, timings.decode) if timings else None
+        self.recorder.close(outcome, Tokens(prompt, cached, reusable, generated), phases)
