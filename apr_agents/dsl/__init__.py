@@ -1,0 +1,1 @@
+"""The language of workflow files: one model of a workflow, and the doors to it."""

@@ -1,0 +1,51 @@
+"""Where something stands in a file, and a problem with it."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+
+from apr_agents.errors import WorkflowError
+
+Path = tuple[str | int, ...]
+"""The keys and positions from the top of a document to a value."""
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """A place in a text, counted from 1."""
+
+    line: int = 1
+    column: int = 1
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """What is wrong at a place, and what was expected."""
+
+    place: Place
+    where: str
+    """The path, such as `$.steps[0].reason`."""
+    what: str
+
+
+def show(path: Path) -> str:
+    """Such as `$.steps[0].reason`; a key that is no plain name is quoted, and a long one cut."""
+    return "$" + "".join(_shown(element) for element in path)
+
+
+def refusal(file: str, problems: list[Problem]) -> WorkflowError:
+    """The error for these problems, in the order of the file, each as `file:line $.path: what`."""
+    lines = (f"{file}:{one.place.line} {one.where}: {one.what}" for one in sorted(problems))
+    return WorkflowError(tuple(dict.fromkeys(lines)))
+
+
+def _shown(element: str | int) -> str:
+    if isinstance(element, int):
+        return f"[{element}]"
+    if _PLAIN.fullmatch(element):
+        return f".{element}"
+    return f"[{json.dumps(element if len(element) <= 40 else element[:40] + '...')}]"

@@ -1,0 +1,49 @@
+"""The types of the model, walked along a path: which fields there are somewhere, and which values are short forms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, cast, get_args, get_origin, get_type_hints
+
+from apr_agents.dsl.places import Path
+
+
+def fields_at(kind: object, path: Path) -> tuple[str, ...]:
+    """The names of the fields of the value at this path below a value of this type."""
+    for element in path:
+        kind = inner(kind, element)
+    found = _dataclass(kind)
+    return tuple(one.name for one in fields(found)) if found else ()
+
+
+def written_out(kind: object, data: object) -> object:
+    """The data with each short form as the mapping that it stands for: `threadweaver` as `{name: threadweaver}`."""
+    short = getattr(_dataclass(kind), "short", None)
+    if isinstance(data, dict):
+        entries = cast("dict[str, object]", data)
+        return {key: written_out(inner(kind, key), value) for key, value in entries.items()}
+    if isinstance(data, list):
+        return [written_out(inner(kind, 0), item) for item in cast("list[object]", data)]
+    return data if short is None or data is None else {short: data}
+
+
+def inner(kind: object, element: str | int) -> object:
+    """The type of what is at this key or position of a value of this type; None where there is nothing."""
+    found = _dataclass(kind)
+    if found is not None:
+        return get_type_hints(found).get(str(element))
+    for member in _members(kind):
+        if get_origin(member) is Mapping and isinstance(element, str):
+            return get_args(member)[1]
+        if get_origin(member) is tuple and isinstance(element, int):
+            return get_args(member)[0]
+    return None
+
+
+def _members(kind: object) -> tuple[object, ...]:
+    return get_args(kind) if get_origin(kind) not in (Mapping, tuple) and get_args(kind) else (kind,)
+
+
+def _dataclass(kind: object) -> type[Any] | None:
+    return next((one for one in _members(kind) if isinstance(one, type) and is_dataclass(one)), None)

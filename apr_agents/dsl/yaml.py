@@ -1,0 +1,86 @@
+"""Workflow files: guarded YAML, validated into the one model, with each problem at its line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path as File
+from typing import cast
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from apr_agents.dsl.checked import Check
+from apr_agents.dsl.checks import CHECKS
+from apr_agents.dsl.consistency import Finding, inconsistencies
+from apr_agents.dsl.guard import MAX_BYTES, Document, decode, read
+from apr_agents.dsl.misshapen import misshapen
+from apr_agents.dsl.places import Path, Place, Problem, refusal, show
+from apr_agents.dsl.shapes import written_out
+from apr_agents.dsl.spec import Workflow
+from apr_agents.errors import WorkflowError
+
+# strict, and from JSON: no value is converted, yet lists become tuples and mappings dataclasses
+MODEL = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class WorkflowFile(BaseModel):
+    """The door through which plain data becomes a workflow."""
+
+    model_config = MODEL
+    workflow: Workflow
+
+
+def load_workflow(file: File, checks: Mapping[str, Check] = CHECKS) -> Workflow:
+    """The workflow in this file. Raises WorkflowError: unreadable, or all its problems with their places."""
+    try:
+        with file.open("rb") as stream:
+            raw = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise WorkflowError((f"{file}: {error.strerror or error}; expected a workflow file",)) from error
+    if len(raw) > MAX_BYTES:
+        raise WorkflowError((f"{file}:1:1 $: more than {MAX_BYTES} bytes; expected at most as many",))
+    return parse_workflow(decode(raw, str(file)), str(file), checks)
+
+
+def parse_workflow(text: str, name: str, checks: Mapping[str, Check] = CHECKS) -> Workflow:
+    """The workflow in this text, called `name` in errors. Raises WorkflowError with all problems of one kind at once.
+
+    The kinds, in order: what is no plain YAML (the first place only), fields of a wrong shape, and fields that do
+    not go together.
+    """
+    document = read(text, name)
+    empty = list(_empty(document.data, ()))
+    data = {"workflow": written_out(Workflow, document.data)}
+    try:
+        workflow = WorkflowFile.model_validate_json(json.dumps(data)).workflow
+    except ValidationError as error:
+        errors = error.errors(include_url=False)
+        findings = empty + misshapen(errors, document.data, {path for path, _ in empty})
+        raise _refused(name, document, findings) from None
+    findings = empty or list(inconsistencies(workflow, checks))
+    if findings:
+        raise _refused(name, document, findings)
+    return workflow
+
+
+def _empty(data: object, path: Path) -> Iterator[Finding]:
+    """The keys and items without a value: no field of a workflow takes that, and leaving a key out says it better."""
+    if data is None:
+        yield path, "nothing; expected a value, or the key left out"
+    elif isinstance(data, dict):
+        for key, value in cast("dict[str, object]", data).items():
+            yield from _empty(value, (*path, key))
+    elif isinstance(data, list):
+        for position, item in enumerate(cast("list[object]", data)):
+            yield from _empty(item, (*path, position))
+
+
+def _refused(name: str, document: Document, findings: list[Finding]) -> WorkflowError:
+    return refusal(name, [Problem(_place(document, path), show(path), what) for path, what in findings])
+
+
+def _place(document: Document, path: Path) -> Place:
+    """Where this path stands, or the nearest above it that is written in the file."""
+    while path not in document.places and path:
+        path = path[:-1]
+    return document.places.get(path, Place())
