@@ -1,0 +1,113 @@
+"""How a run is watched: a tree that redraws itself on a terminal, plain lines elsewhere, both on standard error."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from apr_agents.runner.progress import Ended, Forked, Generated, Noted, Progress, Synthesis
+
+Show = Callable[[Progress], None]
+
+_SIGNS = {"done": "✓", "truncated": "…", "failed": "✗", "cancelled": "–", "refused": "⊘"}
+
+
+@contextmanager
+def watcher(*, watched: bool) -> Iterator[Show]:
+    """A function that shows one progress value; nothing is shown unless `watched`."""
+    console = Console(stderr=True, highlight=False)
+    if not watched:
+        yield _ignore
+    elif console.is_terminal:
+        tree = LiveTree()
+        with Live(console=console, get_renderable=tree.render, refresh_per_second=12, transient=True):
+            yield tree.show
+    else:
+        yield Lines(console).show
+
+
+def _ignore(progress: Progress) -> None:
+    del progress
+
+
+class Lines:
+    """One line for each fork, ended branch and join."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._start = time.monotonic()
+
+    def show(self, progress: Progress) -> None:
+        line = line_of(progress)
+        if line:
+            self._console.print(f"{time.monotonic() - self._start:7.2f}s  {line}", soft_wrap=True, markup=False)
+
+
+def line_of(progress: Progress) -> str | None:
+    """What a line says of this progress; None for what is too small for one."""
+    match progress:
+        case Forked(path, block, outlines):
+            return f"{_where(path)}fork {block}: {len(outlines)} branches"
+        case Ended(branch, tokens, seconds):
+            detail = f": {branch.detail}" if branch.detail else ""
+            return f"branch {branch.path} {branch.outcome}, {tokens} tokens in {seconds:.2f} s{detail}"
+        case Synthesis(path, block, joined):
+            return f"{_where(path)}join {block}: {len(joined)} branches, the synthesis goes on"
+        case Noted(path, note):
+            return f"{_where(path)}{note}"
+        case Generated():
+            return None
+
+
+def _where(path: str) -> str:
+    return f"branch {path} " if path else ""
+
+
+class LiveTree:
+    """The run's text and its branches as they grow; its mutable state is what was shown so far."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+        self._tokens = 0
+        self._tails: dict[str, str] = {"": ""}
+        self._counts: dict[str, int] = {}
+        self._outlines: dict[str, str] = {}
+        self._ended: dict[str, Ended] = {}
+
+    def show(self, progress: Progress) -> None:
+        match progress:
+            case Forked(path, block, outlines):
+                for position, outline in enumerate(outlines, 1):
+                    name = f"{path}/{block}.{position}" if path else f"{block}.{position}"
+                    self._outlines[name] = outline.text
+                    self._counts[name] = 0
+            case Generated(path, text, tokens):
+                self._tails[path] = (self._tails.get(path, "") + text)[-200:]
+                self._counts[path] = self._counts.get(path, 0) + tokens
+                self._tokens += tokens
+            case Ended(branch):
+                self._ended[branch.path] = progress
+            case Synthesis() | Noted():
+                pass
+
+    def render(self) -> RenderableType:
+        head = Text(f"{time.monotonic() - self._start:6.1f} s  {self._tokens} tokens", style="bold")
+        return Group(head, _tail(self._tails[""], 100), *map(self._row, list(self._outlines)[-40:]))
+
+    def _row(self, path: str) -> Text:
+        ended = self._ended.get(path)
+        sign = _SIGNS[ended.branch.outcome] if ended else "▸"
+        style = "dim" if ended else ""
+        indent = "  " * path.count("/")
+        row = Text(f"  {indent}{sign} {path:<8} {self._counts.get(path, 0):>5}  ", style=style)
+        row.append(f"{self._outlines[path][:40]:<42}", style=style)
+        return row if ended else row.append_text(_tail(self._tails.get(path, ""), 40))
+
+
+def _tail(text: str, width: int) -> Text:
+    return Text(" ".join(text.split())[-width:], style="dim italic", no_wrap=True)

@@ -1,0 +1,138 @@
+"""`apr run`: a workflow file, its inputs and an engine become an answer and an account."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import anyio
+import click
+
+from apr_agents.accounting import account
+from apr_agents.cli.live import watcher
+from apr_agents.cli.output import say, write_trace
+from apr_agents.dsl.execute import Answered, judge, question_of, settings_of
+from apr_agents.dsl.functions import load_functions
+from apr_agents.dsl.inputs import Value, read_inputs
+from apr_agents.dsl.spec import Workflow
+from apr_agents.dsl.yaml import load_workflow
+from apr_agents.engines.opening import open_engine
+from apr_agents.errors import AprError, EngineError, UsageError
+from apr_agents.report.json import run_json
+from apr_agents.runner import Function, RunResult, stream
+from apr_agents.runner.run import LiveRun
+
+_EXIT_INTERRUPTED = 130
+
+
+@click.command("run")
+@click.argument("workflow", type=click.Path(path_type=Path))
+@click.option("--input", "inputs", metavar="NAME=VALUE", multiple=True, help="An input of the workflow; repeatable.")
+@click.option("--engine", metavar="SPEC", help="embedded, or embedded:FILE.gguf; otherwise the workflow's own.")
+@click.option("--engine-option", "options", metavar="KEY=VALUE", multiple=True, help="Such as threads=4; repeatable.")
+@click.option("--functions", type=click.Path(path_type=Path), help="A Python file with the functions that outlines call.")
+@click.option("--mode", type=click.Choice(["adaptive", "sequential"]), default="adaptive", show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same run.")
+@click.option("--trace", type=click.Path(path_type=Path), help="Store the trace here, for `apr report`.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(
+    workflow: Path,
+    inputs: tuple[str, ...],
+    engine: str | None,
+    options: tuple[str, ...],
+    functions: Path | None,
+    mode: Literal["adaptive", "sequential"],
+    seed: int,
+    trace: Path | None,
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    """Answer the question of the file WORKFLOW; the model forks its reasoning where it decides to.
+
+    Exit status: 0 when the run ended as it should and the workflow's check holds, 1 when not, 2 for bad usage or a bad
+    file, 130 for Ctrl-C.
+    """
+    try:
+        job = Job(load_workflow(workflow), inputs, engine, options, functions, mode, seed)
+    except AprError as error:
+        raise click.UsageError(str(error)) from error
+    interrupted = False
+    try:
+        anyio.run(job.run, not as_json or sys.stderr.isatty())
+    except KeyboardInterrupt:
+        interrupted = True
+    except (UsageError, EngineError) as error:
+        raise click.UsageError(str(error)) from error
+    answered = job.answered(interrupted=interrupted)
+    if answered is None:
+        sys.exit(_EXIT_INTERRUPTED)
+    if trace is not None:
+        write_trace(trace, answered.result.trace)
+    if as_json:
+        click.echo(json.dumps(run_json(answered, account(answered.result.trace)), ensure_ascii=False, indent=2))
+    else:
+        say(job.question, answered)
+    sys.exit(_EXIT_INTERRUPTED if interrupted else int(not answered.ok))
+
+
+class Job:
+    """One use of the command. Its mutable state is the result, so that Ctrl-C finds what there is.
+
+    Raises AprError for inputs, options or functions that cannot be meant, before anything runs.
+    """
+
+    def __init__(
+        self,
+        workflow: Workflow,
+        inputs: tuple[str, ...],
+        engine: str | None,
+        options: tuple[str, ...],
+        functions: Path | None,
+        mode: Literal["adaptive", "sequential"],
+        seed: int,
+    ) -> None:
+        self.workflow = workflow
+        self.values: Mapping[str, Value] = read_inputs(workflow.inputs, inputs)
+        self.question = question_of(workflow, self.values)
+        self.engine = open_engine(engine or workflow.engine or "embedded", read_options(options))
+        self.functions: Mapping[str, Function] = load_functions(functions) if functions else {}
+        self.mode: Literal["adaptive", "sequential"] = mode
+        self.seed = seed
+        self.result: RunResult | None = None
+
+    async def run(self, watched: bool) -> None:  # noqa: FBT001
+        """Run to the end, telling how it goes on standard error."""
+        async with self.engine as engine:
+            settings = settings_of(self.workflow, engine, mode=self.mode, seed=self.seed, functions=self.functions)
+            live: LiveRun | None = None
+            try:
+                async with stream(engine, self.question, settings) as live:
+                    with watcher(watched=watched) as show:
+                        async for progress in live:
+                            show(progress)
+            finally:
+                # Also on Ctrl-C, and before the engine closes.
+                self.result = live.result() if live else None
+
+    def answered(self, *, interrupted: bool) -> Answered | None:
+        """The answer and the check's verdict; None when it was interrupted before the run began."""
+        if self.result is None:
+            return None
+        result = self.result
+        if interrupted:
+            result = replace(result, ended="interrupted", trace=replace(result.trace, ended="interrupted"))
+        return judge(self.workflow, self.values, result)
+
+
+def read_options(pairs: tuple[str, ...]) -> dict[str, str]:
+    """Engine options from `KEY=VALUE` texts. Raises UsageError for any other text."""
+    options: dict[str, str] = {}
+    for pair in pairs:
+        key, found, value = pair.partition("=")
+        if not (key and found):
+            raise UsageError(f"--engine-option {pair}: KEY=VALUE is needed, such as threads=4")
+        options[key] = value
+    return options

@@ -1,0 +1,43 @@
+"""An engine from a text such as `embedded:FILE.gguf` and options such as `threads=2`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from apr_agents.engines.base import Engine
+from apr_agents.errors import UsageError
+
+
+def open_engine(spec: str = "embedded", options: Mapping[str, str] | None = None) -> Engine:
+    """The engine that `spec` names, to be opened with `async with`: `embedded`, or `embedded:FILE.gguf`.
+
+    Raises UsageError for a spec or an option that there is not; loads nothing yet.
+    """
+    kind, _, rest = spec.partition(":")
+    makers: dict[str, Callable[[str, Mapping[str, str]], Engine]] = {"embedded": _embedded}
+    if kind not in makers:
+        raise UsageError(f"engine {spec!r}: there is {', '.join(makers)}; such as embedded:FILE.gguf")
+    return makers[kind](rest, options or {})
+
+
+def _embedded(file: str, options: Mapping[str, str]) -> Engine:
+    from apr_agents.engines.llamacpp.engine import EmbeddedEngine
+
+    known = ("context_tokens", "sequences", "threads", "batch")
+    path = Path(file).expanduser() if file else None
+    return EmbeddedEngine(path, **{name: _whole(name, value) for name, value in _known(options, known).items()})
+
+
+def _known(options: Mapping[str, str], known: tuple[str, ...]) -> Mapping[str, str]:
+    for name in options:
+        if name not in known:
+            raise UsageError(f"engine option {name!r}: there is {', '.join(known)}")
+    return options
+
+
+def _whole(name: str, value: str) -> int:
+    try:
+        return int(value)
+    except ValueError:
+        raise UsageError(f"engine option {name}={value}: a whole number is needed") from None
