@@ -37,7 +37,7 @@ Items = Annotated[int, Ge(0), Le(MAX_ITEMS)]
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One value that the caller gives. Raises ValueError for bounds that do not go together."""
+    """One value that the caller gives."""
 
     short: ClassVar[str] = "type"
 
@@ -57,6 +57,7 @@ class Input:
     """For people who give the value."""
 
     def __post_init__(self) -> None:
+        """Raises ValueError for bounds that do not go together, and for a default outside of them."""
         for name in ("min", "max", "length", "max_length"):
             if getattr(self, name) is not None and name not in _BOUNDS[self.type]:
                 raise ValueError(f"`{name}` does not bound {self.type}; expected {listed(_BOUNDS[self.type])}")

@@ -89,7 +89,7 @@ class SamplingSpec:
 
 @dataclass(frozen=True, slots=True)
 class JoinSpec:
-    """When a block joins. Raises ValueError for a rule without what it needs, or with what it does not."""
+    """When a block joins."""
 
     short: ClassVar[str] = "rule"
 
@@ -107,6 +107,7 @@ class JoinSpec:
     """The order of the branches in the joined context; models were trained on the order of their numbers."""
 
     def __post_init__(self) -> None:
+        """Raises ValueError for a rule without what it needs, or with what it does not."""
         for name, rule in (("count", "quorum"), ("seconds", "deadline")):
             if self.rule == rule and getattr(self, name) is None:
                 raise ValueError(f"rule `{rule}` without `{name}`; expected `{{rule: {rule}, {name}: ...}}`")
