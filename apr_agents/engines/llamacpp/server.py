@@ -1,0 +1,111 @@
+"""The thread of an open engine: loads the model, runs the scheduler, and is gone when the engine is closed."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+from apr_agents.clock import Clock
+from apr_agents.engines.llamacpp import bindings
+from apr_agents.engines.llamacpp.decoder import Decoder
+from apr_agents.engines.llamacpp.handover import Handover
+from apr_agents.engines.llamacpp.model import Model
+from apr_agents.engines.llamacpp.scheduler import Scheduler
+
+DEFAULT_CELLS = 32_768
+"""The most tokens of cache that are taken when none are asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a model is to be served."""
+
+    path: Path
+    cells: int | None
+    """Tokens of cache; None: the model's trained context, at most DEFAULT_CELLS."""
+    sequences: int
+    threads: int
+    batch: int
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model that is ready to serve."""
+
+    model: Model
+    decoder: Decoder
+    scheduler: Scheduler
+
+    def close(self) -> None:
+        """Free all of it; the thread must have ended."""
+        self.decoder.close()
+        self.model.close()
+
+
+def load(settings: Settings) -> Loaded:
+    """Raises EngineUnavailable when the library, the file or the memory for it is not there."""
+    library = bindings.load()
+    model = Model(library, settings.path)
+    try:
+        cells = settings.cells or min(model.window or DEFAULT_CELLS, DEFAULT_CELLS)
+        decoder = Decoder(
+            library,
+            model,
+            cells=cells,
+            sequences=settings.sequences,
+            threads=settings.threads,
+            batch=settings.batch,
+        )
+    except BaseException:
+        model.close()
+        raise
+    return Loaded(model, decoder, Scheduler(library, model, decoder, settings.sequences, settings.clock))
+
+
+class Server:
+    """A running thread. `start` waits until the model is loaded, `stop` until the thread is gone."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._handover = Handover()
+        self._ready, self._ended = anyio.Event(), anyio.Event()
+        self._loaded: Loaded | None = None
+        self._failure: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name=f"llama.cpp {settings.path.name}", daemon=True)
+
+    async def start(self) -> Loaded:
+        """The loaded model. Raises EngineUnavailable; leaves no thread behind when it fails or is cancelled."""
+        self._thread.start()
+        try:
+            await self._ready.wait()
+            if self._loaded is None:
+                raise self._failure or RuntimeError("the thread neither loaded a model nor said why")
+        except BaseException:
+            await self.stop()
+            raise
+        return self._loaded
+
+    async def stop(self) -> None:
+        """End the thread after the step under way, then free the model."""
+        with anyio.CancelScope(shield=True):
+            await self._ready.wait()
+            if self._loaded is not None:
+                self._loaded.scheduler.close()
+            await self._ended.wait()
+        self._thread.join()
+        if self._loaded is not None:
+            self._loaded.close()
+
+    def _run(self) -> None:
+        try:
+            self._loaded = load(self._settings)
+        except Exception as error:
+            self._failure = error
+        self._handover.call(self._ready.set)
+        if self._loaded is not None:
+            self._loaded.scheduler.run(self._handover)
+        self._handover.call(self._ended.set)
