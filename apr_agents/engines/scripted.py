@@ -127,22 +127,19 @@ class ScriptedEngine:
         await self._sleep(prefill)
         tokens, reason, matched = cut(self._vocabulary.pieces(reply.text), request)
         ids = [self._vocabulary.id_of(piece, control=True) for piece in tokens]
-        self._remember(request, tokens, ids)
         for start in range(0, len(tokens), self._chunk):
             said = tokens[start : start + self._chunk]
             await self._sleep(len(said) * reply.token_seconds)
             if start + self._chunk < len(tokens) or reply.error:
                 yield Chunk("".join(said), tuple(ids[start : start + self._chunk]))
+        said = request.context.extend(Segment("".join(tokens), tuple(ids), Origin.generated))
+        self._cache.add(said, unevaluated=1 if ids else 0)
         if reply.error:
             raise EngineError(reply.error, "".join(tokens))
         rest = (len(tokens) - 1) // self._chunk * self._chunk if tokens else 0
         usage = Usage(request.context.tokens, cached, len(tokens))
         timings = Timings(0.0, prefill, len(tokens) * reply.token_seconds)
         yield Chunk("".join(tokens[rest:]), tuple(ids[rest:]), Finish(reason, matched, usage, timings))
-
-    def _remember(self, request: Request, tokens: Sequence[str], ids: Sequence[int]) -> None:
-        said = request.context.extend(Segment("".join(tokens), tuple(ids), Origin.generated))
-        self._cache.add(said, unevaluated=1 if ids else 0)
 
     async def _sleep(self, seconds: float) -> None:
         if seconds > 0:

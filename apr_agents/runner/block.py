@@ -38,9 +38,9 @@ def plan_branches(walk: Walk, plan: Plan) -> BranchPlan:
             fork_context(walk.context, settings.dialect, outline.number, shared.engine.encode),
             find_call(outline.text, settings.functions),
         )
-        for position, outline in enumerate(plan.outlines, 1)
+        for position, outline in enumerate((*plan.outlines, *plan.refused), 1)
     ]
-    admitted = shared.ledger.admit(len(planned))
+    admitted = shared.ledger.admit(len(plan.outlines))
     return BranchPlan(tuple(planned[:admitted]), tuple(planned[admitted:]))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
+from apr_agents.dialects.limits import ParserLimits
 from apr_agents.dialects.parser import Parser
 
 from apr_agents.context import Context
@@ -43,7 +44,9 @@ class Walk:
         self.fork: Fork | None = None
         adaptive = shared.settings.mode == "adaptive"
         self.parser = (
-            Parser(shared.settings.dialect, inside_branch=closing is not None, depth=path.depth) if adaptive else None
+            Parser(shared.settings.dialect, _limits(shared), inside_branch=closing is not None, depth=path.depth)
+            if adaptive
+            else None
         )
 
     @property
@@ -185,3 +188,8 @@ class Walk:
         self.context = context
         phases = Phases(timings.queue, timings.prefill, timings.decode) if timings else None
         self.recorder.close(outcome, Tokens(prompt, cached, reusable, generated), phases)
+
+
+def _limits(shared: Shared) -> ParserLimits:
+    """The parser names what the budget cannot hold; how many branches start is the ledger's to say."""
+    return ParserLimits(depth=min(shared.settings.budget.depth, 64))
