@@ -48,7 +48,12 @@ def close_branch(end: Context, dialect: Dialect, encode: Encode) -> Context:
 
 
 def result_context(fork: Fork, text: str, dialect: Dialect, encode: Encode) -> Context:
-    """The context of a branch whose text came from outside: plain text, then the closing tag. It can open nothing."""
+    """The context of a branch whose text came from outside: plain text, then the closing tag. It can open nothing.
+
+    Behind a header that ends with a number's colon it gets the space that a model writes there.
+    """
+    if fork.start.segment.text.endswith(":") and text and not text[0].isspace():
+        text = f" {text}"
     plain = encode(text, control=False)
     if plain is None:
         text = neutralise(text, dialect)

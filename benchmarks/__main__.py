@@ -55,10 +55,14 @@ def table(figures: list[Figure]) -> Table:
 
 def machine() -> str:
     """What ran this."""
-    cpu = next(
-        (line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")), platform.processor()
+    names = (line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name"))
+    parts = (
+        next(names, platform.processor()),
+        f"{os.cpu_count()} cores",
+        f"{platform.system()} {platform.machine()}",
+        f"Python {platform.python_version()}",
     )
-    return f"{cpu}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    return ", ".join(parts)
 
 
 def _cpuinfo() -> list[str]:

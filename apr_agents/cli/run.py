@@ -34,7 +34,9 @@ _EXIT_INTERRUPTED = 130
 @click.option("--input", "inputs", metavar="NAME=VALUE", multiple=True, help="An input of the workflow; repeatable.")
 @click.option("--engine", metavar="SPEC", help="embedded, or embedded:FILE.gguf; otherwise the workflow's own.")
 @click.option("--engine-option", "options", metavar="KEY=VALUE", multiple=True, help="Such as threads=4; repeatable.")
-@click.option("--functions", type=click.Path(path_type=Path), help="A Python file with the functions that outlines call.")
+@click.option(
+    "--functions", type=click.Path(path_type=Path), help="A Python file with the functions that outlines call."
+)
 @click.option("--mode", type=click.Choice(["adaptive", "sequential"]), default="adaptive", show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same run.")
 @click.option("--trace", type=click.Path(path_type=Path), help="Store the trace here, for `apr report`.")
@@ -48,7 +50,7 @@ def command(
     mode: Literal["adaptive", "sequential"],
     seed: int,
     trace: Path | None,
-    as_json: bool,  # noqa: FBT001
+    as_json: bool,
 ) -> None:
     """Answer the question of the file WORKFLOW; the model forks its reasoning where it decides to.
 
@@ -103,7 +105,7 @@ class Job:
         self.seed = seed
         self.result: RunResult | None = None
 
-    async def run(self, watched: bool) -> None:  # noqa: FBT001
+    async def run(self, watched: bool) -> None:
         """Run to the end, telling how it goes on standard error."""
         async with self.engine as engine:
             settings = settings_of(self.workflow, engine, mode=self.mode, seed=self.seed, functions=self.functions)

@@ -39,7 +39,7 @@ def refuse(shared: Shared, planned: Planned) -> Outcome:
     """The outcome of a branch over the bounds: the model is told."""
     budget = shared.settings.budget
     detail = f"refused: a block may have {budget.branches} branches and a run {budget.run_branches}"
-    context = result_context(planned.fork, f" {detail}", shared.settings.dialect, shared.engine.encode)
+    context = result_context(planned.fork, detail, shared.settings.dialect, shared.engine.encode)
     return outcome_of(planned, "refused", detail, context, None)
 
 
@@ -59,7 +59,7 @@ class CallBranch:
                 text = await self._call.function.run(self._call.arguments)
         except CallError as error:
             self.recorder.close("failed")
-            return self._ended("failed", str(error), f" failed: {error}")
+            return self._ended("failed", str(error), f"failed: {error}")
         except BaseException:
             self.recorder.close("cancelled")
             raise

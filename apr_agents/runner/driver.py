@@ -94,7 +94,7 @@ class ReasonBranch:
         shared, context = self._shared, self._walk.context
         if end.reason == "failed" and context is self._planned.fork.start:
             return result_context(
-                self._planned.fork, f" failed: {end.detail}", shared.settings.dialect, shared.engine.encode
+                self._planned.fork, f"failed: {end.detail}", shared.settings.dialect, shared.engine.encode
             )
         if end.reason == "eos":
             context = _without_eos(context)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
+from apr_agents.context import Context
 from apr_agents.dialects.limits import ParserLimits
 from apr_agents.dialects.parser import Parser
-
-from apr_agents.context import Context
 from apr_agents.engines.base import Chunk, Finish, Request
 from apr_agents.errors import BudgetError, EngineError
 from apr_agents.events import Event, Fork, Verdict
