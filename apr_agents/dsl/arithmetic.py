@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from apr_agents.dsl.checked import MAX_ANSWER, Checked
 
-_SEPARATOR = re.compile(r"[ \t]*(?:,|\n|\bthen\b)[ \t]*")
+_SEPARATOR = re.compile(r",|\n|\bthen\b")
 _STEP = re.compile(r"(-?[0-9]{1,18}) *([-+*/]) *(-?[0-9]{1,18}) *= *(-?[0-9]{1,18})")
 
 
@@ -48,7 +48,7 @@ def arithmetic(answer: str, *, numbers: tuple[int, ...], target: int, negative: 
         return Checked(False, f"the answer has {len(answer)} characters; expected at most {MAX_ANSWER}")
     at_hand = list(numbers)
     value = None
-    written = [text for text in _SEPARATOR.split(answer.strip()) if text]
+    written = [text for part in _SEPARATOR.split(answer) if (text := part.strip())]
     for place, text in enumerate(written, start=1):
         step = _step(text)
         if step is None:

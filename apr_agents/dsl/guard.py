@@ -28,6 +28,7 @@ MAX_DIGITS = 18
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff\ufffe\uffff]")
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_EXPECTED = "expected YAML: indent by spaces, and put text that has `: ` or ` #` in it in quotes"
 _WORDS = {"": None, "~": None, "null": None, "true": True, "false": False}
 
 
@@ -100,7 +101,7 @@ class _Reader:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             place = Place(mark.line + 1, mark.column + 1) if mark else Place()
-            raise _refused(self._file, place, path, f"{error.problem}; expected YAML") from error
+            raise _refused(self._file, place, path, f"{error.problem}; {_EXPECTED}") from error
 
     def _value(self, event: Any, path: Path) -> object:  # noqa: ANN401
         """The value that begins with this event."""
@@ -108,10 +109,12 @@ class _Reader:
         if self._nodes > MAX_NODES:
             raise self._refusal(event, path, f"more than {MAX_NODES} values; expected at most as many")
         self._places.setdefault(path, _place(event))
-        if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
-            raise self._refusal(event, path, f"an anchor or alias `{event.anchor}`; expected the value written out")
+        anchor: str | None = event.anchor
+        if anchor is not None:
+            kind = "alias" if isinstance(event, yaml.AliasEvent) else "anchor"
+            raise self._refusal(event, path, f"the {kind} `{anchor[:60]}`; expected the value written out")
         if event.tag is not None:
-            raise self._refusal(event, path, f"a tag `{event.tag}`; expected a plain value")
+            raise self._refusal(event, path, f"the tag `{event.tag[:60]}`; expected a plain value")
         if isinstance(event, yaml.ScalarEvent):
             return self._scalar(event, path)
         if len(path) >= MAX_DEPTH:
@@ -142,7 +145,7 @@ class _Reader:
         if event.implicit[0] and event.value == "<<":
             raise self._refusal(event, path, "a merge key `<<`; expected the keys written out")
         if not isinstance(key, str):
-            raise self._refusal(event, path, f"the key {event.value or 'null'} is not text; expected it in quotes")
+            raise self._refusal(event, path, f"the key {event.value[:60] or 'null'} is not text; expected it in quotes")
         return key
 
     def _scalar(self, event: Any, path: Path) -> object:  # noqa: ANN401

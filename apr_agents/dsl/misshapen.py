@@ -24,7 +24,7 @@ _EXPECTED = {
     "greater_than": "more than {gt:g}",
     "greater_than_equal": "at least {ge:g}",
     "less_than_equal": "at most {le:g}",
-    "string_too_short": "a text of at least {min_length}",
+    "string_too_short": "a text of at least {min_length} characters",
     "string_too_long": "a text of at most {max_length} characters",
     "too_short": "a list of at least {min_length}",
     "too_long": "a list of at most {max_length}",
@@ -66,7 +66,7 @@ def _fault(error: Mapping[str, Any], data: object) -> _Fault:
         key = str(path[-1])
         return _Fault(path, f"unknown key{suggestion(key, there_are)}", f"one of {listed(there_are)}", outer=False)
     if kind == "missing" and isinstance(loc[-1], str):
-        return _Fault(path, "a key is missing", f"`{loc[-1]}`", outer=False)
+        return _Fault(path, f"`{loc[-1]}` is missing", "that key", outer=False)
     if kind == "value_error":
         what, _, expected = str(error["ctx"]["error"]).partition("; expected ")  # as the model's own errors say it
         return _Fault(path, what, expected, outer=False)
@@ -81,10 +81,13 @@ def _follow(data: object, loc: Path) -> tuple[Path, object]:
     """The part of a location that is in the file, and what is there: pydantic adds the names of a union's members."""
     path: Path = ()
     for element in loc:
-        entries = dict(enumerate(cast("list[object]", data))) if isinstance(data, list) else data
-        if isinstance(entries, dict) and element in entries:
-            data = cast("dict[str | int, object]", entries)[element]
-            path = (*path, element)
+        if isinstance(data, dict) and element in data:
+            data = cast("dict[str | int, object]", data)[element]
+        elif isinstance(data, list) and isinstance(element, int) and element < len(cast("list[object]", data)):
+            data = cast("list[object]", data)[element]
+        else:
+            continue
+        path = (*path, element)
     return path, cast("object", data)
 
 

@@ -1,12 +1,10 @@
-"""Where something stands in a file, and a problem with it."""
+"""Where something stands in a file."""
 
 from __future__ import annotations
 
 import json
 import re
 from dataclasses import dataclass
-
-from apr_agents.errors import WorkflowError
 
 Path = tuple[str | int, ...]
 """The keys and positions from the top of a document to a value."""
@@ -22,25 +20,9 @@ class Place:
     column: int = 1
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Problem:
-    """What is wrong at a place, and what was expected."""
-
-    place: Place
-    where: str
-    """The path, such as `$.steps[0].reason`."""
-    what: str
-
-
 def show(path: Path) -> str:
     """Such as `$.steps[0].reason`; a key that is no plain name is quoted, and a long one cut."""
     return "$" + "".join(_shown(element) for element in path)
-
-
-def refusal(file: str, problems: list[Problem]) -> WorkflowError:
-    """The error for these problems, in the order of the file, each as `file:line $.path: what`."""
-    lines = (f"{file}:{one.place.line} {one.where}: {one.what}" for one in sorted(problems))
-    return WorkflowError(tuple(dict.fromkeys(lines)))
 
 
 def _shown(element: str | int) -> str:

@@ -19,7 +19,7 @@ MAX_PATTERN = 200
 
 Name = Annotated[str, Len(1, 100)]
 Argument = bool | int | float | str | tuple[int, ...]
-Arguments = Mapping[str, Argument]
+Arguments = Annotated[Mapping[str, Argument], Len(0, 64)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ class Reason:
     """When a block of this step joins."""
     sampling: SamplingSpec = SamplingSpec()
     """How the next token is chosen."""
-    functions: tuple[Name, ...] = ()
+    functions: Annotated[tuple[Name, ...], Len(0, 64)] = ()
     """The functions that an outline may call, as `@name {json arguments}`."""
     answer: Name | None = None
     """The answer is what stands behind the last place of this text; without it, all that the model wrote at the end."""
@@ -164,8 +164,8 @@ class Workflow:
     """What it is called in reports."""
     steps: Annotated[tuple[Step, ...], Len(1, 1)]
     """What is done; one step so far."""
-    inputs: Mapping[str, Input] = field(default_factory=dict[str, Input])
-    """What the caller gives, by name; a bare type stands for `{type: ...}`."""
+    inputs: Annotated[Mapping[str, Input], Len(0, 64)] = field(default_factory=dict[str, Input])
+    """What the caller gives, by name, at most 64; a bare type stands for `{type: ...}`."""
     engine: Name | None = None
     """What generates, such as `embedded:countdown`; the caller may choose another."""
     dialect: DialectSpec | None = None

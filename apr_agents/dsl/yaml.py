@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path as File
 from typing import cast
 
@@ -14,13 +15,16 @@ from apr_agents.dsl.checks import CHECKS
 from apr_agents.dsl.consistency import Finding, inconsistencies
 from apr_agents.dsl.guard import MAX_BYTES, Document, decode, read
 from apr_agents.dsl.misshapen import misshapen
-from apr_agents.dsl.places import Path, Place, Problem, refusal, show
+from apr_agents.dsl.places import Path, Place, show
 from apr_agents.dsl.shapes import written_out
 from apr_agents.dsl.spec import Workflow
 from apr_agents.errors import WorkflowError
 
 # strict, and from JSON: no value is converted, yet lists become tuples and mappings dataclasses
 MODEL = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+MAX_PROBLEMS = 50
 
 
 class WorkflowFile(BaseModel):
@@ -49,15 +53,15 @@ def parse_workflow(text: str, name: str, checks: Mapping[str, Check] = CHECKS) -
     not go together.
     """
     document = read(text, name)
-    empty = list(_empty(document.data, ()))
+    empty = list(islice(_empty(document.data, ()), MAX_PROBLEMS + 1))
     data = {"workflow": written_out(Workflow, document.data)}
     try:
         workflow = WorkflowFile.model_validate_json(json.dumps(data)).workflow
     except ValidationError as error:
-        errors = error.errors(include_url=False)
+        errors = error.errors(include_url=False)[: MAX_PROBLEMS + 1]
         findings = empty + misshapen(errors, document.data, {path for path, _ in empty})
         raise _refused(name, document, findings) from None
-    findings = empty or list(inconsistencies(workflow, checks))
+    findings = empty or list(islice(inconsistencies(workflow, checks), MAX_PROBLEMS + 1))
     if findings:
         raise _refused(name, document, findings)
     return workflow
@@ -76,11 +80,18 @@ def _empty(data: object, path: Path) -> Iterator[Finding]:
 
 
 def _refused(name: str, document: Document, findings: list[Finding]) -> WorkflowError:
-    return refusal(name, [Problem(_place(document, path), show(path), what) for path, what in findings])
+    """The error for these findings, in the order of the file."""
+    placed: list[tuple[Place, str]] = []
+    for path, what in findings:
+        written = _written(document, path)
+        placed.append((document.places[written], f"{show(written)}: {what}"))
+    lines = [f"{name}:{place.line} {what}" for place, what in sorted(placed)]
+    more = (f"{name}: there are more problems than these",) if len(lines) > MAX_PROBLEMS else ()
+    return WorkflowError((*dict.fromkeys(lines[:MAX_PROBLEMS]), *more))
 
 
-def _place(document: Document, path: Path) -> Place:
-    """Where this path stands, or the nearest above it that is written in the file."""
-    while path not in document.places and path:
+def _written(document: Document, path: Path) -> Path:
+    """This path, or the nearest above it that is written in the file: a short form leaves a key out."""
+    while path not in document.places:
         path = path[:-1]
-    return document.places.get(path, Place())
+    return path
