@@ -109,6 +109,7 @@ class EmbeddedEngine:
             yield mailbox
         finally:
             scheduler.cancel(job)
+            mailbox.put(EngineError("the stream was left", job.text))
 
     @property
     def _opened(self) -> Loaded:

@@ -21,7 +21,9 @@ from apr_agents.engines.llamacpp.handover import Handover, Letter, Mailbox
 from apr_agents.engines.llamacpp.job import Job
 from apr_agents.engines.llamacpp.model import Model
 from apr_agents.engines.llamacpp.sampling import Sampler
-from apr_agents.errors import ContextFull, EngineError
+from apr_agents.errors import AprError, ContextFull, EngineError
+
+Planned = tuple[Job, Piece]
 
 _PATIENCE = 16
 """A request waits for another's prefill only if that saves more tokens than this; fewer cost less than a step."""
@@ -128,10 +130,8 @@ class Scheduler:
         self._admit()
         if not self._active:
             return
-        jobs, pieces = self._plan()
-        jobs = self._evaluate(jobs, pieces)
-        now = self._clock.now()
-        self._accept(jobs, now)
+        batch = self._evaluate(self._plan())
+        self._accept(batch, self._clock.now())
 
     def _sweep(self, now: float) -> None:
         """Let go of requests that were cancelled or are past their deadline."""
@@ -147,19 +147,28 @@ class Scheduler:
         for job in list(self._waiting):
             if job.waits_behind():
                 continue
-            wanted = Wanted(job.request.context, job.generated)
-            job.behind = self._prefix_under_way(wanted)
-            if job.behind is not None:
-                continue
-            taken = self._cache.take(wanted)
-            if taken is None:
-                return
-            slot, cached = taken
-            link, extra = slot.base, len(slot.extra)
-            job.start(slot, list(wanted.rest(link)[extra:]), cached, self._clock.now())
-            job.sampler = job.sampler or Sampler(self._library, job.request.sampling)
-            self._waiting.remove(job)
-            self._active.append(job)
+            try:
+                wanted = Wanted(job.request.context, job.generated)
+                job.behind = self._prefix_under_way(wanted)
+                if job.behind is None and not self._start(job, wanted):
+                    return
+            except AprError as error:
+                self._fail(job, EngineError(str(error), job.text))
+
+    def _start(self, job: Job, wanted: Wanted) -> bool:
+        """Give a sequence to a request; False when all are busy. Raises EngineError for ids of another model."""
+        taken = self._cache.take(wanted)
+        if taken is None:
+            return False
+        slot, cached = taken
+        pending = list(wanted.rest(slot.base)[len(slot.extra) :])
+        job.start(slot, pending, cached, self._clock.now())
+        job.sampler = job.sampler or Sampler(self._library, job.request.sampling)
+        self._waiting.remove(job)
+        self._active.append(job)
+        if min(pending) < 0 or max(pending) >= self._model.size:
+            raise EngineError("the context has token ids that the model does not; it comes from another model")
+        return True
 
     def _prefix_under_way(self, wanted: Wanted) -> tuple[Job, int] | None:
         """The request that will soon hold much more of what is wanted than any sequence does, and how much."""
@@ -174,21 +183,17 @@ class Scheduler:
         tokens = min(tokens, wanted.length - 1)
         return (other, tokens) if tokens > held + _PATIENCE else None
 
-    def _plan(self) -> tuple[list[Job], list[Piece]]:
+    def _plan(self) -> list[Planned]:
         """One batch: each active request's share of what it has pending."""
         shares = share([len(job.pending) for job in self._active], self._decoder.batch)
-        jobs: list[Job] = []
-        pieces: list[Piece] = []
-        for job, count in zip(self._active, shares, strict=True):
-            if count and job.slot is not None:
-                whole = count == len(job.pending)
-                pieces.append(Piece(job.slot.sequence, job.slot.length, job.pending[:count], whole))
-                jobs.append(job)
-        return jobs, pieces
+        return [
+            (job, Piece(job.slot.sequence, job.slot.length, job.pending[:count], count == len(job.pending)))
+            for job, count in zip(self._active, shares, strict=True)
+            if count and job.slot is not None
+        ]
 
-    def _evaluate(self, jobs: list[Job], pieces: list[Piece]) -> list[tuple[Job, Piece]]:
+    def _evaluate(self, batch: list[Planned]) -> list[Planned]:
         """Evaluate the batch, making room where there is none; what was evaluated in the end."""
-        batch = list(zip(jobs, pieces, strict=True))
         try:
             while batch and not self._decoder.evaluate([piece for _, piece in batch]):
                 if not self._cache.evict():
@@ -207,7 +212,7 @@ class Scheduler:
             del job.pending[: len(piece.tokens)]
         return batch
 
-    def _step_back(self, batch: list[tuple[Job, Piece]]) -> list[tuple[Job, Piece]]:
+    def _step_back(self, batch: list[Planned]) -> list[Planned]:
         """No cell is left: the youngest request gives up its sequence and waits until another one ends."""
         youngest = self._active[-1]
         if len(self._active) == 1:
@@ -220,7 +225,7 @@ class Scheduler:
             self._preempted.append(youngest)
         return [(job, piece) for job, piece in batch if job is not youngest]
 
-    def _accept(self, batch: Sequence[tuple[Job, Piece]], now: float) -> None:
+    def _accept(self, batch: Sequence[Planned], now: float) -> None:
         """Sample where a request has nothing pending, then end those that are finished."""
         index = -1
         for job, piece in batch:
@@ -254,7 +259,9 @@ class Scheduler:
 
 
 def check_fits(request: Request, window: int) -> None:
-    """Raises ContextFull when a request's context leaves no room for an answer."""
+    """Raises EngineError for a context without tokens, ContextFull for one that leaves no room for an answer."""
+    if not request.context.tokens:
+        raise EngineError("the context has no tokens; the embedded engine goes on from ids, at least one")
     if request.context.tokens >= window:
         raise ContextFull(
             f"the context has {request.context.tokens} tokens and the window {window}; shorten it or ask for more "
