@@ -32,7 +32,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Text outside of blocks, or inside a branch; never a control tag that counts as one."""
+    """Text outside of blocks, inside a branch, or where a block has room for tags only; never a tag that counts."""
 
     text: str
     offset: int
@@ -58,17 +58,24 @@ class Fork:
 
     outlines: tuple[Outline, ...]
     offset: int
+    """Of the tag that is the dialect's moment of the fork."""
+    refused: tuple[Outline, ...] = ()
+    """Outlines over the cap of a block, each with its verdict: never started, named so that they can be outcomes."""
 
 
 @dataclass(frozen=True, slots=True)
 class BranchOpened:
+    """A branch opened, in a text that holds its branches."""
+
     number: str | None
-    """None in dialects whose branches are anonymous."""
+    """None in dialects whose branches are anonymous, and where it is malformed."""
     offset: int
 
 
 @dataclass(frozen=True, slots=True)
 class BranchClosed:
+    """The latest open branch ended, by its tag or by what a verdict says."""
+
     offset: int
 
 
@@ -77,12 +84,13 @@ class Concluded:
     """A conclusion is complete."""
 
     text: str
+    """Stripped."""
     offset: int
 
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """A block closed."""
+    """The latest open block ended, by its tag, by the client's or by what a verdict says."""
 
     offset: int
 

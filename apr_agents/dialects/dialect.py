@@ -20,11 +20,21 @@ class Tags:
     outline_open: str | None
     outline_close: str | None
     branch_open: str
+    """Empty, as the closing tag then is: a branch is a text of its own, without tags (APR)."""
     branch_close: str
     conclusion_open: str | None = None
     conclusion_close: str | None = None
     join: str | None = None
     """Where the model itself asks for one branch's result (AsyncThink); None: a block joins as a whole."""
+
+    def roles(self) -> dict[str, str]:
+        """Each tag that there is, to the first field above that names it."""
+        found: dict[str, str] = {}
+        for role in self.__dataclass_fields__:
+            tag = getattr(self, role)
+            if tag:
+                found.setdefault(tag, role)
+        return found
 
 
 @dataclass(frozen=True, slots=True)

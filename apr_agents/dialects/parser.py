@@ -1,0 +1,81 @@
+"""The incremental parser: text in, events out; no I/O, the same events for every way to cut the text into pieces.
+
+One parser for every dialect that runs. It has two uses. The driver feeds it what an engine generates, of the run or of
+one branch, and says `joined()` behind each fork; a stored transcript holds its branches itself and needs no such word.
+This module is their common face; what a tag does is in `states`.
+"""
+
+from __future__ import annotations
+
+from apr_agents.dialects.dialect import Dialect
+from apr_agents.dialects.limits import DEFAULTS, ParserLimits
+from apr_agents.dialects.scanner import Scanner
+from apr_agents.dialects.states import States
+from apr_agents.errors import DialectError, UsageError
+from apr_agents.events import Event
+
+
+class Parser:
+    """Reads one text: a run's (`inside_branch` False) or the body of one branch, which its closing tag ends.
+
+    `depth` is how many blocks are around the text; `offset` is where it begins, and all offsets count from there.
+    Blocks, branches and conclusions are balanced in the events: each that opened is closed, at the latest by `close`.
+    Raises DialectError for a dialect that does not run.
+    """
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        limits: ParserLimits = DEFAULTS,
+        *,
+        inside_branch: bool = False,
+        depth: int = 0,
+        offset: int = 0,
+    ) -> None:
+        if not dialect.runs:
+            raise DialectError(f"dialect {dialect.name}: its data can be looked at, its texts cannot be parsed yet")
+        self._tail = dialect.join_tail
+        self._tags = dialect.tags
+        self._scanner = Scanner(dialect.tags)
+        self._states = States(dialect, limits, inside_branch, depth, offset)
+        self._closed = False
+
+    def feed(self, text: str) -> list[Event]:
+        """What the next piece of the text completes. Raises UsageError after `close`."""
+        if self._closed:
+            raise UsageError("a parser was fed after its close; make one for each text")
+        consume = self._states.consume
+        for is_tag, piece in self._scanner.feed(text):
+            consume(is_tag, piece)
+        return self._states.take()
+
+    def joined(self) -> list[Event]:
+        """The client put the branches of the latest fork and the dialect's tail behind it: go on after them.
+
+        Raises UsageError when no fork is open.
+        """
+        self._consume_held()
+        states = self._states
+        if not states.forked:
+            raise UsageError("joined() was called without an open fork")
+        states.join()
+        for is_tag, piece in Scanner(self._tags).feed(self._tail):
+            if is_tag:
+                states.tag(piece)
+        return states.take()
+
+    def close(self) -> list[Event]:
+        """The text is over: whatever is open gets its verdict. Nothing more happens when called again."""
+        if not self._closed:
+            self._consume_held()
+            self._states.end_of_text()
+            self._closed = True
+        return self._states.take()
+
+    def _consume_held(self) -> None:
+        held = self._scanner.rest()
+        if not held:
+            return
+        if held.strip("</"):
+            self._states.cut(held)
+        self._states.consume(False, held)
