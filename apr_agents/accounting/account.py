@@ -1,0 +1,76 @@
+"""The account: a report as a pure function of a trace, in time linear in its spans."""
+
+from __future__ import annotations
+
+from apr_agents.accounting.changes import what_ifs
+from apr_agents.accounting.figures import Piece, Report, TokenFigures
+from apr_agents.accounting.forks import fork_figures
+from apr_agents.accounting.graph import Chain, Graph, graph, longest
+from apr_agents.accounting.joins import joins
+from apr_agents.accounting.seconds import second_figures, untold_seconds
+from apr_agents.accounting.threadweaver import ThreadWeaverFigures, threadweaver
+from apr_agents.accounting.totals import reuse, token_figures, untold_tokens
+from apr_agents.accounting.weights import second_weight, token_weight
+from apr_agents.trace import Trace
+
+
+def account(trace: Trace) -> Report:
+    """Where the tokens and the seconds of this run went, and what would have made it faster."""
+    spans = graph(trace)
+    in_tokens = longest(spans, [token_weight(span) for span in trace.spans])
+    in_seconds = longest(spans, [second_weight(span) for span in trace.spans])
+    joined = joins(spans, in_tokens, in_seconds)
+    tokens = token_figures(spans, in_tokens)
+    return Report(
+        run_id=trace.run_id,
+        engine=trace.engine,
+        dialect=trace.dialect,
+        mode=trace.mode,
+        started=trace.started,
+        ended=trace.ended,
+        tokens=tokens,
+        acceleration_ratio=_acceleration(tokens.critical, tokens.generated),
+        acceleration_ratio_without_waste=_acceleration(tokens.critical, tokens.generated - tokens.wasted),
+        self_parallelism=_parallelism(tokens),
+        reuse=reuse(spans),
+        seconds=second_figures(spans, in_seconds, trace.wall),
+        forks=fork_figures(trace, spans, joined, in_tokens, in_seconds),
+        threadweaver=_threadweaver(trace),
+        what_ifs=what_ifs(spans, joined, in_tokens, in_seconds),
+        missing=_missing(trace, spans, in_seconds, tokens),
+        timeline=_timeline(spans, in_seconds),
+        notes=trace.notes,
+    )
+
+
+def _acceleration(critical: int, generated: int) -> float:
+    return 1 - critical / generated if generated else 0.0
+
+
+def _parallelism(tokens: TokenFigures) -> float | None:
+    """Losers alone may have generated: then nothing divides."""
+    if not tokens.generated:
+        return 1.0
+    return tokens.generated / tokens.critical if tokens.critical else None
+
+
+def _threadweaver(trace: Trace) -> ThreadWeaverFigures | None:
+    return None if trace.response is None or trace.tags is None else threadweaver(trace.response, trace.tags)
+
+
+def _missing(trace: Trace, spans: Graph, in_seconds: Chain, tokens: TokenFigures) -> dict[str, str]:
+    found = {**untold_tokens(spans), **untold_seconds(spans, in_seconds)}
+    if trace.response is None:
+        found["threadweaver"] = "the engine speaks text, and these figures count ids"
+    elif trace.tags is None:
+        found["threadweaver"] = "a tag of the dialect is not one token here"
+    if _parallelism(tokens) is None:
+        found["self_parallelism"] = "no token was generated on the critical path"
+    return found
+
+
+def _timeline(spans: Graph, in_seconds: Chain) -> tuple[Piece, ...]:
+    return tuple(
+        Piece(span.path, span.kind, span.start, span.end, span.outcome, place in in_seconds.places)
+        for place, span in enumerate(spans.spans)
+    )

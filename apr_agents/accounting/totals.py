@@ -1,0 +1,73 @@
+"""Token figures over all requests of a run. A request may not tell a number: then the figure is of those that do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from apr_agents.accounting.figures import TokenFigures
+from apr_agents.accounting.graph import Chain, Graph, wasted
+from apr_agents.trace import Kind, Tokens
+
+
+def token_figures(graph: Graph, chain: Chain) -> TokenFigures:
+    """The sums over all requests; `chain` is the longest one in tokens. None: no request tells."""
+    requests = [span.tokens for span in graph.spans if span.tokens]
+    lost = (graph.spans[place].tokens for place in wasted(graph))
+    told = {name: _sum(numbers) for name, numbers in _columns(graph).items()}
+    return TokenFigures(
+        generated=sum(tokens.generated for tokens in requests),
+        critical=int(chain.weight[0]),
+        wasted=sum(tokens.generated for tokens in lost if tokens),
+        prompt=sum(tokens.prompt for tokens in requests),
+        cached=told["cached"],
+        reusable=told["reusable"],
+        reused=told["reused"],
+        prefilled=told["prefilled"],
+        join_prefill=told["join_prefill"],
+    )
+
+
+def reuse(graph: Graph) -> float | None:
+    """Cached over reusable tokens of the requests that tell both; None where of those nothing was reusable."""
+    known = [span.tokens for span in graph.spans if span.tokens and _reused(span.tokens) is not None]
+    reusable = sum(tokens.reusable or 0 for tokens in known)
+    return sum(_reused(tokens) or 0 for tokens in known) / reusable if reusable else None
+
+
+def untold_tokens(graph: Graph) -> dict[str, str]:
+    """By figure, how many requests do not tell it, where some do not."""
+    found = {f"tokens.{name}": untold(numbers) for name, numbers in _columns(graph).items()}
+    if reuse(graph) is None:
+        found["reuse"] = untold(_columns(graph)["reused"]) or "nothing was reusable"
+    return {name: reason for name, reason in found.items() if reason}
+
+
+def untold(numbers: Sequence[float | None]) -> str:
+    """That some of these numbers, one a request, are not known; empty when all are."""
+    silent = sum(number is None for number in numbers)
+    return f"{silent} of {len(numbers)} engine requests do not tell" if silent else ""
+
+
+def _columns(graph: Graph) -> Mapping[str, list[int | None]]:
+    requests = [(span.kind, span.tokens) for span in graph.spans if span.tokens]
+    return {
+        "cached": [tokens.cached for _, tokens in requests],
+        "reusable": [tokens.reusable for _, tokens in requests],
+        "reused": [_reused(tokens) for _, tokens in requests],
+        "prefilled": [_prefilled(tokens) for _, tokens in requests],
+        "join_prefill": [_prefilled(tokens) for kind, tokens in requests if kind is Kind.synthesis],
+    }
+
+
+def _reused(tokens: Tokens) -> int | None:
+    """An engine may have cached more than this run evaluated: what earlier runs left there is not this run's reuse."""
+    return None if tokens.cached is None or tokens.reusable is None else min(tokens.cached, tokens.reusable)
+
+
+def _prefilled(tokens: Tokens) -> int | None:
+    return None if tokens.cached is None else tokens.prompt - tokens.cached
+
+
+def _sum(numbers: Sequence[int | None]) -> int | None:
+    known = [number for number in numbers if number is not None]
+    return sum(known) if known or not numbers else None

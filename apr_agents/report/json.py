@@ -1,0 +1,62 @@
+"""A report, and the whole result of a run, as plain JSON values. Their schema is in `apr_agents.report.schema`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
+
+from apr_agents.accounting import Report
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What a check of the answer found."""
+
+    name: str
+    ok: bool
+    detail: str
+    """Why, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOutput:
+    """What `apr run --json` prints: one object a run."""
+
+    answer: str | None
+    """Null when the run ended without one."""
+    text: str
+    """Everything behind the prompt, as joined, control tags included."""
+    ended: str
+    """`answered`, or the bound or failure that ended the run."""
+    verdict: Check | None
+    """Null when nothing was checked."""
+    error: str | None
+    """One line; null when the run was answered."""
+    run_id: str
+    engine: str
+    dialect: str
+    mode: Literal["adaptive", "sequential"]
+    notes: tuple[str, ...]
+    """What was repaired or refused on the way."""
+    report: Report
+
+
+def to_json(report: Report) -> dict[str, Any]:
+    """This report as plain JSON values, every field under its name."""
+    return _adapter(Report).dump_python(report, mode="json")
+
+
+def run_to_json(output: RunOutput) -> dict[str, Any]:
+    """This run's result as plain JSON values, every field under its name."""
+    return _adapter(RunOutput).dump_python(output, mode="json")
+
+
+@cache
+def _adapter(kind: type) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
