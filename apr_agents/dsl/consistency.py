@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, cast
 
+from apr_agents.dialects import dialect_names, load_dialect
+from apr_agents.dialects.check import contradictions
 from apr_agents.dsl.checked import Check
 from apr_agents.dsl.checks import misuses
+from apr_agents.dsl.naming import listed, suggestion
 from apr_agents.dsl.places import Path
-from apr_agents.dsl.spec import Step, Workflow
+from apr_agents.dsl.spec import DialectSpec, Step, Workflow
 from apr_agents.dsl.templates import misreferences
 
 _INPUT = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
@@ -23,9 +28,20 @@ def inconsistencies(workflow: Workflow, checks: Mapping[str, Check]) -> Iterator
     for name in workflow.inputs:
         if not _INPUT.fullmatch(name):
             yield ("inputs", name), "not a name; expected letters, digits and `_`, at most 64, no digit first"
+    if workflow.dialect is not None:
+        for what in _in_dialect(workflow.dialect):
+            yield ("dialect",), what
     for position, step in enumerate(workflow.steps):
         for path, what in _in_step(workflow, step, checks):
             yield ("steps", position, *path), what
+
+
+def _in_dialect(spec: DialectSpec) -> Iterator[str]:
+    names = dialect_names()
+    if spec.name not in names:
+        yield f"no dialect is named {spec.name!r}{suggestion(spec.name, names)}; expected one of {listed(names)}"
+    else:
+        yield from contradictions(replace(load_dialect(spec.name), **cast("Any", spec.overrides)))
 
 
 def _in_step(workflow: Workflow, step: Step, checks: Mapping[str, Check]) -> Iterator[Finding]:

@@ -167,7 +167,7 @@ class Workflow:
     inputs: Annotated[Mapping[str, Input], Len(0, 64)] = field(default_factory=dict[str, Input])
     """What the caller gives, by name, at most 64; a bare type stands for `{type: ...}`."""
     engine: Name | None = None
-    """What generates, such as `embedded:countdown`; the caller may choose another."""
+    """What generates, such as `embedded`; the caller may choose another."""
     dialect: DialectSpec | None = None
     """The dialect that the model writes; a bare name stands for `{name: ...}`. Without it, the engine's own."""
     budget: BudgetSpec = BudgetSpec()
