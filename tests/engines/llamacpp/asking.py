@@ -1,0 +1,68 @@
+"""Ask an engine, and keep what it said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import anyio
+
+from apr_agents.context import Context, Origin, Segment
+from apr_agents.engines.base import Chunk, Engine, Finish, Request
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    chunks: tuple[Chunk, ...]
+    context: Context
+    """The request's context, and the answer behind it."""
+
+    @property
+    def text(self) -> str:
+        return "".join(chunk.text for chunk in self.chunks)
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        return tuple(token for chunk in self.chunks for token in chunk.ids or ())
+
+    @property
+    def finish(self) -> Finish:
+        finish = self.chunks[-1].finish
+        assert finish is not None
+        assert all(chunk.finish is None for chunk in self.chunks[:-1])
+        return finish
+
+
+async def ask(engine: Engine, request: Request) -> Answer:
+    async with engine.stream(request) as stream:
+        chunks = tuple([chunk async for chunk in stream])
+    text = "".join(chunk.text for chunk in chunks)
+    ids = tuple(token for chunk in chunks for token in chunk.ids or ())
+    return Answer(chunks, request.context.extend(Segment(text, ids, Origin.generated)))
+
+
+async def ask_all(engine: Engine, requests: list[Request]) -> list[Answer]:
+    """All at once; answers in the order of the requests."""
+    answers: dict[int, Answer] = {}
+
+    async def one(number: int, request: Request) -> None:
+        answers[number] = await ask(engine, request)
+
+    async with anyio.create_task_group() as group:
+        for number, request in enumerate(requests):
+            group.start_soon(one, number, request)
+    return [answers[number] for number in range(len(requests))]
+
+
+def plain(engine: Engine, text: str) -> Context:
+    """A prompt of this text alone."""
+    return Context.of(Segment(text, engine.encode(text, control=False), Origin.client))
+
+
+def header(engine: Engine, parent: Context, text: str) -> Context:
+    return parent.extend(Segment(text, engine.encode(text, control=True), Origin.header))
+
+
+def rebuilt(request: Request) -> Request:
+    """The same request with a context that shares no link with any other."""
+    context = request.context
+    return replace(request, context=Context.of(Segment(context.text, context.ids, Origin.client)))
