@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from rich.console import Console, Group, RenderableType
@@ -18,7 +18,7 @@ _SIGNS = {"done": "✓", "truncated": "…", "failed": "✗", "cancelled": "–"
 
 
 @contextmanager
-def watcher(*, watched: bool) -> Iterator[Show]:
+def watcher(*, watched: bool) -> Generator[Show]:
     """A function that shows one progress value; nothing is shown unless `watched`."""
     console = Console(stderr=True, highlight=False)
     if not watched:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -10,6 +11,7 @@ from rich.text import Text
 
 from apr_agents.accounting import account
 from apr_agents.dsl.execute import Answered
+from apr_agents.report.json import Check, RunOutput, run_to_json
 from apr_agents.report.text import render
 from apr_agents.trace import Trace
 
@@ -28,6 +30,28 @@ def say(question: str, answered: Answered) -> None:
         console.print(Text.assemble(("ended     ", "dim"), (result.ended, "bold red"), f": {result.detail}"))
     console.print()
     console.print(render(account(result.trace)))
+
+
+def as_object(answered: Answered) -> dict[str, Any]:
+    """The one object of `--json`."""
+    result, verdict = answered.result, answered.verdict
+    report = account(result.trace)
+    check = Check(answered.check, verdict.ok, verdict.detail) if answered.check and verdict else None
+    return run_to_json(
+        RunOutput(
+            answer=answered.answer,
+            text=result.text,
+            ended=result.ended,
+            verdict=check,
+            error=result.detail or None,
+            run_id=report.run_id,
+            engine=report.engine,
+            dialect=report.dialect,
+            mode=report.mode,
+            notes=report.notes,
+            report=report,
+        )
+    )
 
 
 def write_trace(file: Path, trace: Trace) -> None:

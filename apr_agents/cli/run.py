@@ -12,9 +12,8 @@ from typing import Literal
 import anyio
 import click
 
-from apr_agents.accounting import account
 from apr_agents.cli.live import watcher
-from apr_agents.cli.output import say, write_trace
+from apr_agents.cli.output import as_object, say, write_trace
 from apr_agents.dsl.execute import Answered, judge, question_of, settings_of
 from apr_agents.dsl.functions import load_functions
 from apr_agents.dsl.inputs import Value, read_inputs
@@ -22,7 +21,6 @@ from apr_agents.dsl.spec import Workflow
 from apr_agents.dsl.yaml import load_workflow
 from apr_agents.engines.opening import open_engine
 from apr_agents.errors import AprError, EngineError, UsageError
-from apr_agents.report.json import run_json
 from apr_agents.runner import Function, RunResult, stream
 from apr_agents.runner.run import LiveRun
 
@@ -74,7 +72,7 @@ def command(
     if trace is not None:
         write_trace(trace, answered.result.trace)
     if as_json:
-        click.echo(json.dumps(run_json(answered, account(answered.result.trace)), ensure_ascii=False, indent=2))
+        click.echo(json.dumps(as_object(answered), ensure_ascii=False, indent=2))
     else:
         say(job.question, answered)
     sys.exit(_EXIT_INTERRUPTED if interrupted else int(not answered.ok))

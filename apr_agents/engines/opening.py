@@ -10,7 +10,9 @@ from apr_agents.errors import UsageError
 
 
 def open_engine(spec: str = "embedded", options: Mapping[str, str] | None = None) -> Engine:
-    """The engine that `spec` names, to be opened with `async with`: `embedded`, or `embedded:FILE.gguf`.
+    """The engine that `spec` names, to be opened with `async with`.
+
+    `embedded`: the shipped model; `embedded:NAME`: a shipped model by its name; `embedded:FILE.gguf`: any GGUF file.
 
     Raises UsageError for a spec or an option that there is not; loads nothing yet.
     """
@@ -25,8 +27,16 @@ def _embedded(file: str, options: Mapping[str, str]) -> Engine:
     from apr_agents.engines.llamacpp.engine import EmbeddedEngine
 
     known = ("context_tokens", "sequences", "threads", "batch")
-    path = Path(file).expanduser() if file else None
+    path = _model(file) if file else None
     return EmbeddedEngine(path, **{name: _whole(name, value) for name, value in _known(options, known).items()})
+
+
+def _model(name: str) -> Path:
+    """A file, or a shipped model where it can be no file's name."""
+    from apr_agents import models
+
+    is_file = name.endswith(".gguf") or "/" in name or Path(name).exists()
+    return Path(name).expanduser() if is_file else models.path(name)
 
 
 def _known(options: Mapping[str, str], known: tuple[str, ...]) -> Mapping[str, str]:
