@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
@@ -93,7 +94,7 @@ def misuses(
             yield ("arguments", name), what
     for one in parameters:
         if one.default is one.empty and one.name not in spec.arguments:
-            yield (), f"{spec.name} needs the argument `{one.name}`, {_NOUNS[types[one.name]]}"
+            yield (), f"the argument `{one.name}` is missing; {spec.name} needs it, {_NOUNS[types[one.name]]}"
 
 
 def _value(argument: Argument, wanted: object, values: Mapping[str, Value]) -> object:
@@ -110,7 +111,7 @@ def _misfit(argument: Argument, wanted: object, inputs: Mapping[str, Input]) -> 
     expected = f"expected {_NOUNS[wanted]}"
     if not isinstance(argument, str):
         given = _type_of(argument)
-        return None if given == wanted or (given, wanted) == (int, float) else f"{argument!r}; {expected}"
+        return None if given == wanted or (given, wanted) == (int, float) else f"{json.dumps(argument)[:60]}; {expected}"
     if wanted == re.Pattern[str]:
         return pattern_problem(argument)
     problem = next(misreferences(argument, inputs), None)
