@@ -35,6 +35,8 @@ class Head:
     rest: str
     """What follows the colon; everything when there is no number."""
     faults: tuple[Fault, ...] = ()
+    parts: tuple[int, ...] = ()
+    """Of the number: those of `1.2` are 1 and 2."""
 
 
 def read_head(text: str, dialect: Dialect) -> Head:
@@ -43,14 +45,16 @@ def read_head(text: str, dialect: Dialect) -> Head:
     number = label.strip()
     if not colon or len(label) >= HEAD or not _compiled(dialect.number_pattern).fullmatch(number):
         return Head(None, text, (_not_a_number(text.strip()),))
-    parts = _PART.findall(number)
-    if max(map(len, parts), default=0) > _DIGITS:
+    digits = _PART.findall(number)
+    if max(map(len, digits), default=0) > _DIGITS:
         return Head(None, text, (_bad(f"the number {number[:20]} is too large", repaired=False),))
-    if "0" in number and any(part.startswith("0") and len(part) > 1 for part in parts):
-        return Head(number, rest, (_bad(f"the number {number} has leading zeros", repaired=True),))
-    if parts and int(parts[-1]) < dialect.first_number:
-        return Head(number, rest, (_bad(f"numbers begin at {dialect.first_number}", repaired=True),))
-    return Head(number, rest)
+    parts = tuple(map(int, digits))
+    faults: tuple[Fault, ...] = ()
+    if any(len(part) > 1 and part.startswith("0") for part in digits):
+        faults = (_bad(f"the number {number} has leading zeros", repaired=True),)
+    elif parts and parts[-1] < dialect.first_number:
+        faults = (_bad(f"numbers begin at {dialect.first_number}", repaired=True),)
+    return Head(number, rest, faults, parts)
 
 
 @cache
@@ -92,7 +96,7 @@ class Plan:
             return None, faults
         if head.number in self.numbers:
             return None, [Fault(verdicts.DUPLICATE_NUMBER, f"there is an outline {head.number} already")]
-        faults += self._order(head.number)
+        faults += self._order(head.number, head.parts)
         outline = Outline(head.number, head.rest.strip(), offset)
         if not outline.text:
             faults.append(Fault(verdicts.EMPTY_OUTLINE, f"outline {outline.number} has no text", repaired=True))
@@ -103,9 +107,8 @@ class Plan:
         self.outlines.append(outline)
         return outline, faults
 
-    def _order(self, number: str) -> list[Fault]:
+    def _order(self, number: str, parts: tuple[int, ...]) -> list[Fault]:
         """Whether this number follows the highest so far; `1.3` is followed by `1.4`, `2` or `2.1`."""
-        parts = tuple(map(int, _PART.findall(number)))
         if not parts:
             return []
         last, self.last = self.last, max(self.last, parts)

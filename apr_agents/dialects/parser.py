@@ -44,9 +44,7 @@ class Parser:
         """What the next piece of the text completes. Raises UsageError after `close`."""
         if self._closed:
             raise UsageError("a parser was fed after its close; make one for each text")
-        consume = self._states.consume
-        for is_tag, piece in self._scanner.feed(text):
-            consume(is_tag, piece)
+        self._states.consume(self._scanner.feed(text))
         return self._states.take()
 
     def joined(self) -> list[Event]:
@@ -59,9 +57,8 @@ class Parser:
         if not states.forked:
             raise UsageError("joined() was called without an open fork")
         states.join()
-        for is_tag, piece in Scanner(self._tags).feed(self._tail):
-            if is_tag:
-                states.tag(piece)
+        for tag in Scanner(self._tags).feed(self._tail)[1::2]:
+            states.tag(tag)
         return states.take()
 
     def close(self) -> list[Event]:
@@ -78,4 +75,4 @@ class Parser:
             return
         if held.strip("</"):
             self._states.cut(held)
-        self._states.consume(False, held)
+        self._states.consume([held])

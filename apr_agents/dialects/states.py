@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from apr_agents.dialects import verdicts
-from apr_agents.dialects.dialect import Dialect
+from apr_agents.dialects.dialect import Dialect, Tags
 from apr_agents.dialects.limits import ParserLimits
 from apr_agents.dialects.structure import Structure
 from apr_agents.events import BranchClosed, Event, Verdict
@@ -20,6 +20,7 @@ State = Literal["text", "block", "outlines", "outline", "branches", "head", "con
 """`block`: open, before its outlines. `head`: in a branch, before its number's colon. `after`: behind a block whose
 conclusion must follow. `ended`: behind the end of the branch that is the whole text."""
 
+Action = Callable[[str], None]
 _NO_LIMIT = sys.maxsize
 
 
@@ -38,43 +39,43 @@ class States:
         """The closing tag that a repair took for granted, until the next block opens."""
         self._noticed = False
         """Whether this stretch of stray text has its verdict."""
-        self._roles = dialect.tags.roles()
-        self._table = self._actions()
+        self._table = self._actions(dialect.tags)
 
-    def _actions(self) -> dict[State, dict[str, Callable[[str], None]]]:
-        in_block: dict[str, Callable[[str], None]] = {
-            "branch_open": self._open_branch,
-            "block_close": self._close_block,
-            "block_open": self._reopen,
+    def _actions(self, tags: Tags) -> dict[State, dict[str | None, Action]]:
+        """What each tag does in each state. Where two tags are one text, the later line counts."""
+        in_block: dict[str | None, Action] = {
+            tags.branch_open: self._open_branch,
+            tags.block_close: self._close_block,
+            tags.block_open: self._reopen,
         }
         return {
             "text": {
-                "block_open": self._open_block,
-                "branch_open": self._next_branch,
-                "branch_close": self._close_branch,
-                "block_close": self._cross_block,
+                tags.branch_open: self._next_branch,
+                tags.branch_close: self._close_branch,
+                tags.block_close: self._cross_block,
+                tags.block_open: self._open_block,
             },
-            "block": in_block
-            | {
-                "outlines_open": self._begin_outlines,
-                "outline_open": self._begin_unopened,
-                "outlines_close": self._end_outlines,
+            "block": {
+                **in_block,
+                tags.outlines_open: self._begin_outlines,
+                tags.outline_open: self._begin_unopened,
+                tags.outlines_close: self._end_outlines,
             },
-            "outlines": in_block | {"outline_open": self._begin_outline, "outlines_close": self._end_outlines},
-            "outline": in_block
-            | {
-                "outline_close": self._end_outline,
-                "outline_open": self._next_outline,
-                "outlines_close": self._cross_outlines,
+            "outlines": {**in_block, tags.outline_open: self._begin_outline, tags.outlines_close: self._end_outlines},
+            "outline": {
+                **in_block,
+                tags.outline_open: self._next_outline,
+                tags.outline_close: self._end_outline,
+                tags.outlines_close: self._cross_outlines,
             },
-            "branches": in_block | {"conclusion_open": self._begin_conclusion},
+            "branches": {**in_block, tags.conclusion_open: self._begin_conclusion},
             "head": {},
             "conclusion": {
-                "conclusion_close": self._end_conclusion,
-                "block_close": self._close_block,
-                "block_open": self._reopen,
+                tags.block_open: self._reopen,
+                tags.block_close: self._close_block,
+                tags.conclusion_close: self._end_conclusion,
             },
-            "after": {"conclusion_open": self._begin_conclusion},
+            "after": {tags.conclusion_open: self._begin_conclusion},
             "ended": {},
         }
 
@@ -95,23 +96,33 @@ class States:
         events, self._open.events = self._open.events, []
         return events
 
-    def consume(self, is_tag: bool, piece: str) -> None:
-        """Take the next piece, cut where the open block reaches its limit."""
+    def consume(self, pieces: list[str]) -> None:
+        """Take text, tag, text, tag and so on; a text may be empty."""
+        opened = self._open
+        is_tag = False
+        for piece in pieces:
+            if piece:
+                end = opened.at + len(piece)
+                if end > self._limit_at:
+                    piece = self._fit(piece, is_tag)
+                if is_tag:
+                    self.tag(piece)
+                else:
+                    self.text(piece)
+                opened.at = end
+            is_tag = not is_tag
+
+    def _fit(self, piece: str, is_tag: bool) -> str:
+        """Take of this piece what the open block still has room for, and end the block there; what is left of it."""
         opened = self._open
         end = opened.at + len(piece)
+        fits = 0 if is_tag else self._limit_at - opened.at
+        if fits:
+            self.text(piece[:fits])
+            opened.at += fits
         if end > self._limit_at:
-            fits = 0 if is_tag else self._limit_at - opened.at
-            if fits:
-                self.text(piece[:fits])
-                opened.at += fits
-                piece = piece[fits:]
-            if end > self._limit_at:
-                self._overflow()
-        if is_tag:
-            self.tag(piece)
-        else:
-            self.text(piece)
-        opened.at = end
+            self._overflow()
+        return piece[fits:]
 
     def tag(self, tag: str) -> None:
         """Take a tag that stands at `at`."""
@@ -119,11 +130,8 @@ class States:
             self._end_head(self._open.at)
         if self._state == "after" and tag != self._dialect.tags.conclusion_open:
             self._miss_conclusion(self._open.at)
-        role = self._roles[tag]
-        if self._state == "conclusion" and tag == self._dialect.tags.conclusion_close:
-            role = "conclusion_close"
-        self._table[self._state].get(role, self._stray)(tag)
-        self._noticed = self.ended
+        self._table[self._state].get(tag, self._stray)(tag)
+        self._noticed = self._state == "ended"
 
     def text(self, text: str) -> None:
         """Take text, not empty, that stands at `at`."""

@@ -52,6 +52,8 @@ class Level:
     """The run's text or a branch's, and the block that is open in it."""
 
     path: BranchPath
+    name: str
+    """The path as text."""
     offset: int
     blocks: int = 0
     block: Block | None = None
@@ -65,7 +67,7 @@ class Structure:
     def __init__(self, dialect: Dialect, limits: ParserLimits, depth: int, offset: int) -> None:
         self.at = offset
         self.events: list[Event] = []
-        self.levels = [Level(BranchPath(), offset)]
+        self.levels = [Level(BranchPath(), "", offset)]
         self._dialect = dialect
         self._limits = limits
         self._depth = depth
@@ -86,7 +88,7 @@ class Structure:
         return block
 
     def say(self, kind: str, offset: int, detail: str, *, repaired: bool = False) -> None:
-        self.events.append(Verdict(kind, offset, str(self.level.path), detail, repaired))
+        self.events.append(Verdict(kind, offset, self.levels[-1].name, detail, repaired))
 
     def _say_faults(self, faults: Iterable[Fault], offset: int) -> None:
         for fault in faults:
@@ -198,7 +200,8 @@ class Structure:
         """Open a branch of the open block; whether its number is to follow."""
         block = self.block
         block.branches += 1
-        self.levels.append(Level(self.level.path.child(block.number, block.branches), self.at))
+        path = self.level.path.child(block.number, block.branches)
+        self.levels.append(Level(path, str(path), self.at))
         if block.branches > self._limits.outlines:
             self.say(verdicts.TOO_MANY_BRANCHES, self.at, f"a block has at most {self._limits.outlines} branches")
         if self._dialect.tags.outline_open is None:
