@@ -36,8 +36,12 @@ model: $(VENV)/.training  ## the shipped model from nothing: data, training, eva
 schema: $(VENV)/.package  ## write the generated schemas again
 	$(BIN)/python -m apr_agents.dsl.schema > dsl/workflow.schema.json
 
-wheel: $(VENV)/.dev  ## build the wheel and the sdist into dist/
+wheel: $(VENV)/.dev  ## build the wheel and the sdist into dist/, and try the wheel in a clean environment
+	rm -rf build dist
 	$(BIN)/python -m build
+	$(PYTHON) -m venv build/clean
+	build/clean/bin/python -m pip install --quiet dist/*.whl
+	cd build && clean/bin/apr run ../examples/countdown.yaml --input numbers="3 5 7" --input target=22
 
 clean:  ## remove what was built
 	rm -rf $(VENV) $(VENV)-training build dist
