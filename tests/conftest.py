@@ -1,0 +1,14 @@
+"""One event loop, and the same examples each time, for all tests."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
+settings.load_profile("repeatable")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
