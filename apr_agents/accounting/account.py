@@ -9,7 +9,7 @@ from apr_agents.accounting.graph import Chain, Graph, graph, longest
 from apr_agents.accounting.joins import joins
 from apr_agents.accounting.seconds import second_figures, untold_seconds
 from apr_agents.accounting.threadweaver import ThreadWeaverFigures, threadweaver
-from apr_agents.accounting.totals import reuse, token_figures, untold_tokens
+from apr_agents.accounting.totals import token_figures, untold_tokens
 from apr_agents.accounting.weights import second_weight, token_weight
 from apr_agents.trace import Trace
 
@@ -32,7 +32,7 @@ def account(trace: Trace) -> Report:
         acceleration_ratio=_acceleration(tokens.critical, tokens.generated),
         acceleration_ratio_without_waste=_acceleration(tokens.critical, tokens.generated - tokens.wasted),
         self_parallelism=_parallelism(tokens),
-        reuse=reuse(spans),
+        reuse=_reuse(tokens),
         seconds=second_figures(spans, in_seconds, trace.wall),
         forks=fork_figures(trace, spans, joined, in_tokens, in_seconds),
         threadweaver=_threadweaver(trace),
@@ -54,6 +54,10 @@ def _parallelism(tokens: TokenFigures) -> float | None:
     return tokens.generated / tokens.critical if tokens.critical else None
 
 
+def _reuse(tokens: TokenFigures) -> float | None:
+    return tokens.reused / tokens.reused_of if tokens.reused is not None and tokens.reused_of else None
+
+
 def _threadweaver(trace: Trace) -> ThreadWeaverFigures | None:
     return None if trace.response is None or trace.tags is None else threadweaver(trace.response, trace.tags)
 
@@ -64,6 +68,8 @@ def _missing(trace: Trace, spans: Graph, in_seconds: Chain, tokens: TokenFigures
         found["threadweaver"] = "the engine speaks text, and these figures count ids"
     elif trace.tags is None:
         found["threadweaver"] = "a tag of the dialect is not one token here"
+    if _reuse(tokens) is None:
+        found["reuse"] = "nothing was reusable" if tokens.reused_of == 0 else found["tokens.reused"]
     if _parallelism(tokens) is None:
         found["self_parallelism"] = "no token was generated on the critical path"
     return found

@@ -31,6 +31,8 @@ class TokenFigures:
     """Of the prompt tokens, how many this run had evaluated before, by the contexts themselves."""
     reused: int | None
     """Cached and reusable: `cached` without what the cache still held from other runs."""
+    reused_of: int | None
+    """Reusable tokens of the requests that tell both numbers: what `reused` is out of."""
     prefilled: int | None
     """Prompt tokens that were evaluated: prompt less cached."""
     join_prefill: int | None
@@ -168,7 +170,7 @@ class Report:
     self_parallelism: float | None
     """`generated / critical` tokens; 1 where none were generated. ThreadWeaver, section 6.1."""
     reuse: float | None
-    """`reused / reusable` tokens: how much of the run's own prefix the engine's cache served, from 0 to 1."""
+    """`reused / reused_of` tokens: how much of the run's own prefix the engine's cache served, from 0 to 1."""
     seconds: SecondFigures
     forks: tuple[ForkFigures, ...]
     """By the path of the branch that wrote them, then in order."""

@@ -22,23 +22,15 @@ def token_figures(graph: Graph, chain: Chain) -> TokenFigures:
         cached=told["cached"],
         reusable=told["reusable"],
         reused=told["reused"],
+        reused_of=told["reused_of"],
         prefilled=told["prefilled"],
         join_prefill=told["join_prefill"],
     )
 
 
-def reuse(graph: Graph) -> float | None:
-    """Cached over reusable tokens of the requests that tell both; None where of those nothing was reusable."""
-    known = [span.tokens for span in graph.spans if span.tokens and _reused(span.tokens) is not None]
-    reusable = sum(tokens.reusable or 0 for tokens in known)
-    return sum(_reused(tokens) or 0 for tokens in known) / reusable if reusable else None
-
-
 def untold_tokens(graph: Graph) -> dict[str, str]:
     """By figure, how many requests do not tell it, where some do not."""
     found = {f"tokens.{name}": untold(numbers) for name, numbers in _columns(graph).items()}
-    if reuse(graph) is None:
-        found["reuse"] = untold(_columns(graph)["reused"]) or "nothing was reusable"
     return {name: reason for name, reason in found.items() if reason}
 
 
@@ -54,6 +46,7 @@ def _columns(graph: Graph) -> Mapping[str, list[int | None]]:
         "cached": [tokens.cached for _, tokens in requests],
         "reusable": [tokens.reusable for _, tokens in requests],
         "reused": [_reused(tokens) for _, tokens in requests],
+        "reused_of": [None if _reused(tokens) is None else tokens.reusable for _, tokens in requests],
         "prefilled": [_prefilled(tokens) for _, tokens in requests],
         "join_prefill": [_prefilled(tokens) for kind, tokens in requests if kind is Kind.synthesis],
     }
