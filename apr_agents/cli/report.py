@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 
 from apr_agents.accounting import account
+from apr_agents.cli.refusal import Refusal
 from apr_agents.errors import TraceError
 from apr_agents.report.json import to_json
 from apr_agents.report.svg import svg
@@ -31,9 +32,9 @@ def command(file: Path, as_json: bool, picture: Path | None, width: int | None) 
         if picture is not None:
             picture.write_text(svg(report, width or 100), encoding="utf-8")
     except TraceError as error:
-        raise click.UsageError(str(error)) from error
+        raise Refusal(str(error)) from error
     except OSError as error:
-        raise click.UsageError(f"{picture}: {error.strerror}") from error
+        raise Refusal(f"{picture}: {error.strerror}") from error
     if as_json:
         click.echo(json.dumps(to_json(report), ensure_ascii=False, indent=2))
     elif picture is None:

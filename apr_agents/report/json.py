@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from apr_agents.accounting import Report
 
@@ -17,7 +17,9 @@ class Check:
     """What a check of the answer found."""
 
     name: str
+    """As in the workflow."""
     ok: bool
+    """Whether it holds."""
     detail: str
     """Why, in one line."""
 
@@ -25,6 +27,9 @@ class Check:
 @dataclass(frozen=True, slots=True)
 class RunOutput:
     """What `apr run --json` prints: one object a run."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = {"use_attribute_docstrings": True, "extra": "forbid"}
+    """For the schema of this and of everything inside."""
 
     answer: str | None
     """Null when the run ended without one."""
@@ -37,12 +42,17 @@ class RunOutput:
     error: str | None
     """One line; null when the run was answered."""
     run_id: str
+    """Another for each run."""
     engine: str
+    """What the engine calls itself."""
     dialect: str
+    """The dialect's name."""
     mode: Literal["adaptive", "sequential"]
+    """Whether the model could fork."""
     notes: tuple[str, ...]
     """What was repaired or refused on the way."""
     report: Report
+    """The account."""
 
 
 def to_json(report: Report) -> dict[str, Any]:
