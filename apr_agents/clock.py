@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Protocol
 
 import anyio
 import anyio.lowlevel
+from anyio import to_thread
+
+from apr_agents.errors import UsageError
+
+_THREAD_POLL = 0.0005
+"""Seconds between two looks at worker threads; the only real time that a virtual clock spends."""
 
 
 class Clock(Protocol):
@@ -32,12 +39,10 @@ class MonotonicClock:
 class VirtualClock:
     """A clock that stands still while anything can happen, and then jumps to the next moment that is waited for.
 
-    For tests: hours pass in milliseconds, and in the same order each time. It sees tasks, not threads: a plain
-    function that runs in a worker thread takes no virtual time. Its mutable state is the moment and who sleeps.
+    For tests: hours pass in milliseconds, and in the same order each time. Time also stands still while a worker thread
+    is at work, so a plain function takes no virtual time; what sleeps by another clock is not seen. It runs on
+    asyncio's own event loop only. Its mutable state is the moment and who sleeps.
     """
-
-    _QUIET = 32
-    """Passes of the event loop without a new sleeper after which nothing else can happen at this moment."""
 
     def __init__(self) -> None:
         self._now = 0.0
@@ -66,17 +71,25 @@ class VirtualClock:
         """Wait until nothing can happen any more, then go to the first moment that is slept for."""
         self._jumping = True
         try:
-            quiet, before = 0, len(self._sleepers)
-            while quiet < self._QUIET:
-                await anyio.lowlevel.checkpoint()
-                now = len(self._sleepers)
-                quiet, before = (quiet + 1 if now == before else 0), now
+            await _quiet()
             self._now = min(sleeper.moment for sleeper in self._sleepers)
         finally:
             self._jumping = False
             for sleeper in self._sleepers:
                 if sleeper.moment <= self._now:
                     sleeper.wake.set()
+
+
+async def _quiet() -> None:
+    """Return when no task can go on and no worker thread is at work. Raises UsageError on foreign event loops."""
+    # No public name says whether a loop has anything left to do; to count idle passes would only be a guess.
+    ready = getattr(asyncio.get_running_loop(), "_ready", None)
+    if ready is None:
+        raise UsageError("a VirtualClock needs asyncio's own event loop; use a MonotonicClock on any other")
+    threads = to_thread.current_default_thread_limiter()
+    await anyio.lowlevel.checkpoint()
+    while ready or threads.borrowed_tokens:
+        await (anyio.lowlevel.checkpoint() if ready else anyio.sleep(_THREAD_POLL))
 
 
 class _Sleeper:
