@@ -83,6 +83,7 @@ class Chunk:
 
     text: str
     ids: tuple[int, ...] | None
+    """The model's own end of text is among them, as the last token and without text."""
     finish: Finish | None = None
 
 

@@ -18,7 +18,7 @@ from apr_agents.clock import Clock, VirtualClock
 from apr_agents.context import Context, Origin, Segment
 from apr_agents.dialects import Dialect
 from apr_agents.engines.base import Chunk, EngineInfo, Finish, Message, Request, Timings, Usage
-from apr_agents.errors import EngineError
+from apr_agents.errors import ContextFull, EngineError
 from apr_agents.prefixes import PrefixIndex
 
 
@@ -35,6 +35,9 @@ class Reply:
     error: str | None = None
     """Raised as an EngineError behind the text."""
 
+
+END = ""
+"""The model's own end of text as a token: it has an id and no text."""
 
 Script = Mapping[str, "str | Reply | Sequence[str | Reply]"] | Callable[[Request], "str | Reply"]
 """By branch path (`""` is the run), the replies to its requests in turn; or a function of the request."""
@@ -97,6 +100,9 @@ class ScriptedEngine:
 
     @asynccontextmanager
     async def _stream(self, request: Request) -> AsyncGenerator[AsyncIterator[Chunk]]:
+        window = self._info.window
+        if window is not None and request.context.tokens + request.max_tokens > window:
+            raise ContextFull(f"{request.context.tokens} + {request.max_tokens} tokens, and a window of {window}")
         self.requests.append(request)
         self.open_requests += 1
         chunks = self._chunks(request, self._reply(request))
@@ -125,7 +131,7 @@ class ScriptedEngine:
         cached -= cached % self._info.page
         prefill = (request.context.tokens - cached) * reply.prefill_seconds
         await self._sleep(prefill)
-        tokens, reason, matched = cut(self._vocabulary.pieces(reply.text), request)
+        tokens, reason, matched = cut([*self._vocabulary.pieces(reply.text), *([] if reply.error else [END])], request)
         ids = [self._vocabulary.id_of(piece, control=True) for piece in tokens]
         for start in range(0, len(tokens), self._chunk):
             said = tokens[start : start + self._chunk]

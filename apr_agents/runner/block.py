@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from apr_agents.events import Fork as Plan
-from apr_agents.glue import Fork, Joined, fork_context, join_context
+from apr_agents.glue import Joined, fork_context, join_context
 from apr_agents.paths import BranchPath
 from apr_agents.runner.branch import Planned, refuse
 from apr_agents.runner.calls import find_call
-from apr_agents.runner.joins import Decision, JoinRule, decide
+from apr_agents.runner.joins import Decision, decide, meets
 from apr_agents.runner.outcome import Outcome
 from apr_agents.runner.progress import Ended
 from apr_agents.runner.shared import End
@@ -25,12 +25,18 @@ class BranchPlan:
 
     started: tuple[Planned, ...]
     refused: tuple[Planned, ...]
+    """As many as a block may have at most, so that to be told costs no more than to be joined."""
+    untold: int
+    """How many more were refused."""
 
 
 def plan_branches(walk: Walk, plan: Plan) -> BranchPlan:
     """A branch for each outline, in order, as far as the bounds of block and run admit."""
     shared = walk.shared
     settings = shared.settings
+    outlines = (*plan.outlines, *plan.refused)
+    admitted = shared.ledger.admit(len(plan.outlines))
+    told = outlines[: admitted + settings.budget.branches]
     planned = [
         Planned(
             walk.path.child(walk.blocks, position),
@@ -38,23 +44,27 @@ def plan_branches(walk: Walk, plan: Plan) -> BranchPlan:
             fork_context(walk.context, settings.dialect, outline.number, shared.engine.encode),
             find_call(outline.text, settings.functions),
         )
-        for position, outline in enumerate((*plan.outlines, *plan.refused), 1)
+        for position, outline in enumerate(told, 1)
     ]
-    admitted = shared.ledger.admit(len(plan.outlines))
-    return BranchPlan(tuple(planned[:admitted]), tuple(planned[admitted:]))
+    return BranchPlan(tuple(planned[:admitted]), tuple(planned[admitted:]), len(outlines) - len(told))
 
 
 class RunningBlock:
-    """A block while it runs; its mutable state is the outcomes so far, in the order of their completion."""
+    """A block while it runs.
+
+    Its mutable state is the outcomes so far, in the order of their completion, and how many of them meet the join rule.
+    """
 
     def __init__(self, walk: Walk, plan: BranchPlan, works: Mapping[str, Work]) -> None:
         self.walk = walk
-        self.plan = plan
         self.works = works
+        self.planned = {str(planned.path): planned for planned in (*plan.started, *plan.refused)}
         self.outcomes: list[Outcome] = []
         self.joined: tuple[Outcome, ...] = ()
         self.decision: Decision | None = None
         self.late = False
+        self._met = 0
+        self._forked = walk.recorder.now()
         for planned in plan.refused:
             refused = refuse(walk.shared, planned)
             walk.recorder.absorb(refused)
@@ -70,39 +80,57 @@ class RunningBlock:
                 siblings.start(name, work)
             pending = dict.fromkeys(self.works)
             while pending and self.decision is None and not self.late:
-                await self._next(siblings, pending, rule)
+                outcome = await self._next(siblings, pending)
+                if outcome is None:
+                    self.late = True
+                else:
+                    self.decision = self._decide(outcome)
             for name in pending:
                 siblings.cancel(name)
             while pending:
-                await self._next(siblings, pending, None)
+                await self._next(siblings, pending)
         return self.decision
 
-    async def _next(self, siblings: Siblings, pending: dict[str, None], rule: JoinRule | None) -> None:
+    async def _next(self, siblings: Siblings, pending: dict[str, None]) -> Outcome | None:
+        """The next branch that ended, booked; None once at the deadline."""
         ended = await siblings.next()
         if ended is None:
-            self.late = True
-            return
+            return None
         name, outcome = ended
         del pending[name]
-        self._book(outcome)
-        if rule is not None:
-            self.decision = decide(rule, self.outcomes)
+        self._book(name, outcome)
         seconds = outcome.spans[-1].end - outcome.spans[0].start if outcome.spans else 0.0
         await self.walk.shared.tell(Ended(outcome.branch, outcome.tokens, seconds))
+        return outcome
 
-    def _book(self, outcome: Outcome) -> None:
+    def _decide(self, outcome: Outcome) -> Decision | None:
+        rule, path = self.walk.shared.settings.join, outcome.branch.path
+        try:
+            self._met += meets(rule, outcome)
+        except Exception as error:
+            return Decision(path, "failed", f"the join rule's predicate raised {type(error).__name__}: {error}")
+        return decide(rule, outcome, self._met)
+
+    def _book(self, name: str, outcome: Outcome) -> None:
         self.walk.recorder.absorb(outcome)
         self.walk.allowance -= outcome.tokens
         self.outcomes.append(outcome)
+        if not self.works[name].started:
+            # It ran before this run was resumed: bring in what it used then.
+            shared = self.walk.shared
+            shared.ledger.restore(outcome.tokens, len(outcome.branches))
+            evaluated = outcome.evaluated(self.planned[name].fork.start)
+            if evaluated is not None:
+                shared.prefixes.add(evaluated, unevaluated=1)
 
     def join(self) -> None:
         """Put what has ended into the walk's context. Awaits nothing: it runs when the run is cancelled."""
-        walk, dialect = self.walk, self.walk.shared.settings.dialect
+        walk, shared = self.walk, self.walk.shared
         known = {outcome.branch.path for outcome in self.outcomes}
         for name, work in self.works.items():
             if name not in known:
-                self._book(work.cancelled())
-        rule = walk.shared.settings.join
+                self._book(name, work.cancelled())
+        rule = shared.settings.join
         shown = [outcome for outcome in self.outcomes if outcome.branch.outcome != "cancelled"]
         if rule.order == "number":
             shown.sort(key=lambda outcome: BranchPath.parse(outcome.branch.path))
@@ -110,9 +138,8 @@ class RunningBlock:
         for outcome in self.joined:
             walk.recorder.absorb(outcome)
         walk.recorder.open(Kind.client, self._edges())
-        forks = {str(planned.path): planned.fork for planned in (*self.plan.started, *self.plan.refused)}
-        branches = [_as_joined(forks[outcome.branch.path], outcome) for outcome in self.joined]
-        walk.context = join_context(walk.context, branches, dialect, walk.shared.engine.encode)
+        branches = [self._as_joined(outcome) for outcome in self.joined]
+        walk.context = join_context(walk.context, branches, shared.settings.dialect, shared.engine.encode)
         if walk.parser is not None:
             walk.parser.joined()
         walk.recorder.close()
@@ -121,25 +148,27 @@ class RunningBlock:
         walk.outcomes += self.joined
 
     def _edges(self) -> tuple[Edge, ...]:
-        """From the last span of each joined branch to the join."""
+        """To the join: from the last span of each joined branch, and from the wait for a deadline."""
         trigger = self.decision.trigger if self.decision else None
+        recorder = self.walk.recorder
+        before = recorder.last
+        waited = (recorder.waited(self._forked),) if self.late else ()
         edges = tuple(
             Edge(outcome.spans[-1].id, "trigger" if outcome.branch.path == trigger else "join")
             for outcome in self.joined
             if outcome.spans
         )
-        return edges or self.walk.recorder.last
+        return (*edges, *waited) or before
 
-
-def _as_joined(fork: Fork, outcome: Outcome) -> Joined:
-    return Joined(fork, outcome.context(fork.start))
+    def _as_joined(self, outcome: Outcome) -> Joined:
+        fork = self.planned[outcome.branch.path].fork
+        return Joined(fork, outcome.context(fork.start))
 
 
 def end_at_join(walk: Walk, outcomes: Sequence[Outcome], decision: Decision | None) -> End | None:
     """Whether the walk ends at this join, and why."""
-    if decision is not None and decision.failed:
-        failed = next(outcome.branch for outcome in outcomes if outcome.branch.path == decision.trigger)
-        return End("branch_failed", f"branch {failed.path} failed: {failed.detail}")
+    if decision is not None and decision.ends is not None:
+        return End(decision.ends, decision.detail)
     truncated = [outcome.branch.path for outcome in outcomes if outcome.branch.outcome == "truncated"]
     if truncated and walk.shared.settings.dialect.truncated == "end":
         return End("truncated", f"branch {truncated[0]} ended without its closing tag")

@@ -48,11 +48,22 @@ class CallBranch:
 
     def __init__(self, shared: Shared, planned: Planned, call: Call, recorder: Recorder) -> None:
         self.recorder = recorder
+        self.started = False
         self._shared = shared
         self._planned = planned
         self._call = call
+        self._outcome: Outcome | None = None
 
     async def run(self) -> Outcome:
+        self.started = True
+        self._outcome = await self._made()
+        return self._outcome
+
+    def cancelled(self) -> Outcome:
+        start = self._planned.fork.start
+        return self._outcome or outcome_of(self._planned, "cancelled", "cancelled", start, self.recorder)
+
+    async def _made(self) -> Outcome:
         try:
             async with place(self._shared, self.recorder):
                 self.recorder.open(Kind.call)
@@ -65,9 +76,6 @@ class CallBranch:
             raise
         self.recorder.close()
         return self._ended("done", "", text)
-
-    def cancelled(self) -> Outcome:
-        return outcome_of(self._planned, "cancelled", "cancelled", self._planned.fork.start, self.recorder)
 
     def _ended(self, how: How, detail: str, text: str) -> Outcome:
         context = result_context(self._planned.fork, text, self._shared.settings.dialect, self._shared.engine.encode)

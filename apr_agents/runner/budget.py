@@ -61,9 +61,14 @@ class Ledger:
         self._reserved -= granted
         self._spent += used
 
+    def restore(self, tokens: int, branches: int) -> None:
+        """Book what a branch used that ran before the run was resumed: tokens, and branches inside it."""
+        self._spent += tokens
+        self._branches += branches
+
     def admit(self, wanted: int) -> int:
         """How many of `wanted` branches of one block may start; they count from now on."""
-        admitted = min(wanted, self.budget.branches, self.budget.run_branches - self._branches)
+        admitted = max(0, min(wanted, self.budget.branches, self.budget.run_branches - self._branches))
         self._branches += admitted
         return admitted
 

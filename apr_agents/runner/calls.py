@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 MAX_RESULT = 65_536
 """Characters of a result that a join may show."""
+
+_MAX_PROBLEM = 2_000
+"""Characters that a join shows of what went wrong."""
 
 _CALL = re.compile(r"@([A-Za-z_][A-Za-z0-9_.-]*)\s*(.*)", re.DOTALL)
 
@@ -41,24 +44,26 @@ class Function:
 
     def schema(self) -> dict[str, Any]:
         """The JSON Schema of its arguments."""
-        return self._arguments().model_json_schema()
+        return self._arguments().model_json_schema(by_alias=True)
 
     def check(self, arguments: str) -> dict[str, Any]:
         """The validated arguments of this JSON object. Raises CallError that names the argument."""
         from pydantic import ValidationError
 
+        text = arguments or "{}"
         try:
-            found = json.loads(arguments or "{}", parse_constant=_refuse_constant)
+            found = json.loads(text, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
-            raise CallError(f"@{self.name}: the arguments are not JSON: {error}") from error
+            raise CallError(f"@{self.name}: the arguments are not JSON: {_clean(error)}") from error
         if not isinstance(found, dict):
             raise CallError(f"@{self.name}: the arguments must be a JSON object")
         try:
-            checked = self._arguments().model_validate(found)
+            checked = self._arguments().model_validate_json(text)
         except ValidationError as error:
             problems = (f"{'.'.join(map(str, one['loc'])) or 'arguments'}: {one['msg']}" for one in error.errors())
-            raise CallError(f"@{self.name}: " + "; ".join(problems)) from error
-        return {name: getattr(checked, name) for name in checked.model_fields_set}
+            raise CallError(f"@{self.name}: {_clean('; '.join(problems))}") from error
+        names = ((field, str(info.alias)) for field, info in type(checked).model_fields.items())
+        return {name: getattr(checked, field) for field, name in names if field in checked.model_fields_set}
 
     async def run(self, arguments: str) -> str:
         """What the function returns for these arguments, as text. Raises CallError, also for what it raised."""
@@ -68,22 +73,30 @@ class Function:
                 result = await self.call(**checked)
             else:
                 result = await to_thread.run_sync(lambda: self.call(**checked), abandon_on_cancel=True)
-        except Exception as error:
-            raise CallError(f"@{self.name} raised {type(error).__name__}: {error}") from error
+            if inspect.isawaitable(result):
+                result = await result
+        except (Exception, SystemExit) as error:
+            raise CallError(f"@{self.name} raised {type(error).__name__}: {_clean(error)}") from error
         return _text(self.name, result)
 
     def _arguments(self) -> type[BaseModel]:
-        """A model with one field for each parameter."""
-        from pydantic import ConfigDict, create_model
+        """A model with one field for each parameter, by alias: no parameter's name clashes with a model's own."""
+        from pydantic import ConfigDict, Field, create_model
 
-        hints = get_type_hints(self.call)
         fields: dict[str, Any] = {}
-        for name, parameter in inspect.signature(self.call).parameters.items():
+        for place, (name, parameter) in enumerate(self._parameters().items()):
             if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
                 raise UsageError(f"@{self.name}: parameter {name} cannot be given by name")
             default = ... if parameter.default is parameter.empty else parameter.default
-            fields[name] = (hints.get(name, Any), default)
+            kind = Any if parameter.annotation is parameter.empty else parameter.annotation
+            fields[f"parameter_{place}"] = (kind, Field(default, alias=name))
         return create_model(self.name, __config__=ConfigDict(extra="forbid", strict=True), **fields)
+
+    def _parameters(self) -> Mapping[str, inspect.Parameter]:
+        try:
+            return inspect.signature(self.call, eval_str=True).parameters
+        except (NameError, TypeError, ValueError) as error:
+            raise UsageError(f"@{self.name}: its parameters cannot be read: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +135,13 @@ def _text(name: str, result: object) -> str:
         text = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
         text.encode("utf-8")
     except (TypeError, ValueError, RecursionError) as error:
-        raise CallError(f"@{name} returned a {type(result).__name__} that is not text or JSON: {error}") from error
+        kind = type(result).__name__
+        raise CallError(f"@{name} returned a {kind} that is not text or JSON: {_clean(error)}") from error
     if len(text) > MAX_RESULT:
         raise CallError(f"@{name} returned {len(text)} characters; a result may have {MAX_RESULT}")
     return text
+
+
+def _clean(problem: object) -> str:
+    """What is wrong, as text that every engine can encode and no join is too small for."""
+    return str(problem)[:_MAX_PROBLEM].encode("utf-8", "replace").decode()

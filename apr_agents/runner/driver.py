@@ -6,7 +6,7 @@ The one loop behind every door. A branch of sub-reasoning is the same walk one l
 from __future__ import annotations
 
 from apr_agents.context import Context, Origin, Segment
-from apr_agents.errors import BudgetError, EngineError
+from apr_agents.errors import BudgetError, ContextFull, EngineError
 from apr_agents.events import Fork as Plan
 from apr_agents.glue import close_branch, result_context
 from apr_agents.runner.block import RunningBlock, end_at_join, plan_branches
@@ -29,6 +29,8 @@ async def go(walk: Walk) -> End:
             finish = await walk.decode(kind)
         except BudgetError as error:
             return End("tokens", str(error))
+        except ContextFull as error:
+            return End("context", str(error))
         except EngineError as error:
             return End("failed", str(error))
         if walk.fork is not None:
@@ -46,6 +48,8 @@ async def run_block(walk: Walk, plan: Plan) -> End | None:
     """Fork this plan's branches from the walk and join them into its context; the end of the walk, if it ends here."""
     walk.blocks += 1
     branches = plan_branches(walk, plan)
+    if branches.untold:
+        await walk.note(f"block {walk.blocks}: {branches.untold} more outlines are refused, and the model is not told")
     # A fair share each, and one kept for the synthesis: what a branch gets does not depend on who asks first.
     share = walk.allowance // (len(branches.started) + 1)
     works = {str(planned.path): _work(walk, planned, share) for planned in branches.started}
@@ -72,22 +76,27 @@ class ReasonBranch:
 
     def __init__(self, shared: Shared, planned: Planned, recorder: Recorder, allowance: int) -> None:
         self.recorder = recorder
+        self.started = False
         self._shared = shared
         self._planned = planned
+        self._outcome: Outcome | None = None
         closing = shared.settings.dialect.tags.branch_close
         self._walk = Walk(shared, planned.path, planned.fork.start, recorder, allowance, closing)
 
     async def run(self) -> Outcome:
+        self.started = True
         end = await go(self._walk)
-        if end.reason == "closed":
-            return self._ended("done", "", self._walk.context)
-        closing = self._closed(end)
-        if end.reason in ("failed", "branch_failed"):
-            return self._ended("failed", end.detail, closing)
-        return self._ended("truncated", end.detail or "it ended without its closing tag", closing)
+        self._outcome = self._ended(end)
+        return self._outcome
 
     def cancelled(self) -> Outcome:
-        return self._ended("cancelled", "cancelled", self._walk.context)
+        return self._outcome or self._outcome_of("cancelled", "cancelled", self._walk.context)
+
+    def _ended(self, end: End) -> Outcome:
+        if end.reason == "closed":
+            return self._outcome_of("done", "", self._walk.context)
+        how = "failed" if end.reason in ("failed", "branch_failed") else "truncated"
+        return self._outcome_of(how, end.detail or "it ended without its closing tag", self._closed(end))
 
     def _closed(self, end: End) -> Context:
         """Its context, closed by the client; a failure without any text is shown as text."""
@@ -100,13 +109,13 @@ class ReasonBranch:
             context = _without_eos(context)
         return close_branch(context, shared.settings.dialect, shared.engine.encode)
 
-    def _ended(self, how: How, detail: str, context: Context) -> Outcome:
+    def _outcome_of(self, how: How, detail: str, context: Context) -> Outcome:
         return outcome_of(self._planned, how, detail, context, self.recorder)
 
 
 def _without_eos(context: Context) -> Context:
     """This context without the end-of-text token that it ends with: it was sampled and never evaluated."""
     last = context.segment
-    if context.parent is None or not last.ids:
+    if context.parent is None or last.origin is not Origin.generated or not last.ids:
         return context
     return context.parent.extend(Segment(last.text, last.ids[:-1], Origin.generated))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,20 +45,20 @@ class Decision:
 
     trigger: str | None
     """The path of the branch whose outcome decided it."""
-    failed: bool = False
-    """Whether the run ends here, because a branch failed under fail-fast."""
+    ends: Literal["branch_failed", "failed"] | None = None
+    """Why the run ends here: a branch failed under fail-fast, or the caller's predicate did."""
+    detail: str = ""
 
 
-def decide(rule: JoinRule, finished: Sequence[Outcome]) -> Decision | None:
-    """Whether these outcomes, in the order of their completion, end the wait; None: wait for more."""
-    last = finished[-1]
+def meets(rule: JoinRule, outcome: Outcome) -> bool:
+    """Whether this outcome counts for `first` and `quorum`. Raises what the rule's predicate raises."""
+    return rule.kind in ("first", "quorum") and outcome.ok and (rule.until is None or rule.until(outcome))
+
+
+def decide(rule: JoinRule, last: Outcome, met: int) -> Decision | None:
+    """Whether the wait ends with this outcome, the last of `met` that count; None: wait for more."""
+    path = last.branch.path
     if rule.fail_fast and last.branch.outcome == "failed":
-        return Decision(last.branch.path, failed=True)
+        return Decision(path, "branch_failed", f"branch {path} failed: {last.branch.detail}")
     needed = {"first": 1, "quorum": rule.count}.get(rule.kind)
-    if needed is None or not _counts(rule, last):
-        return None
-    return Decision(last.branch.path) if sum(_counts(rule, outcome) for outcome in finished) >= needed else None
-
-
-def _counts(rule: JoinRule, outcome: Outcome) -> bool:
-    return outcome.ok and (rule.until is None or rule.until(outcome))
+    return Decision(path) if needed is not None and met >= needed else None

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-from apr_agents.context import Context, Segment
+from apr_agents.context import Context, Origin, Segment
+from apr_agents.errors import ContextError
 from apr_agents.trace import Block, Branch, Span
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +46,33 @@ class Outcome:
         """The context of this branch, grown from its start."""
         return start.extend(*self.segments)
 
+    def evaluated(self, start: Context) -> Context | None:
+        """Its context as far as an engine gave it: but for the last token, that much was evaluated. None: nothing."""
+        generated = [place for place, segment in enumerate(self.segments) if segment.origin is Origin.generated]
+        return start.extend(*self.segments[: generated[-1] + 1]) if generated else None
+
     def joined(self) -> Outcome:
         return replace(self, branch=replace(self.branch, joined=True))
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, the segments with their digests."""
-        from pydantic import TypeAdapter
-
-        facts = TypeAdapter(Outcome).dump_python(replace(self, segments=()), mode="json")
+        facts = _adapter().dump_python(replace(self, segments=()), mode="json")
         return {**facts, "segments": [segment.to_json() for segment in self.segments]}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Outcome:
-        """The inverse. Raises ContextError when a segment was altered."""
-        from pydantic import TypeAdapter
+        """The inverse. Raises ContextError when a segment was altered, or when this is no outcome."""
+        from pydantic import ValidationError
 
-        segments = tuple(Segment.from_json(segment) for segment in data["segments"])
-        return replace(TypeAdapter(Outcome).validate_python({**data, "segments": []}), segments=segments)
+        try:
+            segments = tuple(Segment.from_json(segment) for segment in data["segments"])
+            return replace(_adapter().validate_python({**data, "segments": []}), segments=segments)
+        except (KeyError, TypeError, ValidationError) as error:
+            raise ContextError(f"not a stored outcome: {error!r}") from error
+
+
+@cache
+def _adapter() -> TypeAdapter[Outcome]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Outcome)

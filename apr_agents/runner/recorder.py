@@ -66,6 +66,14 @@ class Recorder:
             self._entries[span.id] = span
         self._open = None
 
+    def waited(self, start: float) -> Edge:
+        """Record a wait from `start` to now, beside this branch's children; what follows comes after it."""
+        after = self.last
+        self._count += 1
+        span = Span(f"{self.path}#{self._count}", Kind.wait, self.path, after, start, self.now(), "done")
+        self._entries[span.id] = span
+        return Edge(span.id, "then")
+
     def child(self, path: str) -> Recorder:
         """The recorder of a branch that forks here."""
         edges = tuple(Edge(edge.span, "fork") for edge in self.last)

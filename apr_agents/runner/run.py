@@ -25,7 +25,7 @@ from apr_agents.runner.outcome import Outcome
 from apr_agents.runner.progress import Progress
 from apr_agents.runner.recorder import Recorder
 from apr_agents.runner.settings import Settings
-from apr_agents.runner.shared import End, Shared
+from apr_agents.runner.shared import End, Shared, engine_errors
 from apr_agents.runner.spawner import Spawner, TaskSpawner, background
 from apr_agents.runner.walk import Walk
 from apr_agents.trace import Kind, Trace
@@ -60,7 +60,8 @@ class LiveRun:
 
     def __init__(self, engine: Engine, question: str | Sequence[Message], settings: Settings, spawner: Spawner) -> None:
         self._engine = engine
-        self._question = (Message("user", question),) if isinstance(question, str) else tuple(question)
+        asked = (Message("user", question),) if isinstance(question, str) else tuple(question)
+        self._messages = messages(asked, settings, engine.info.dialects)
         self._settings = settings
         self._send, self._receive = anyio.create_memory_object_stream[Progress](64)
         self._run_id = secrets.token_hex(8)
@@ -72,7 +73,7 @@ class LiveRun:
         self._prompt: Context | None = None
         self._walk: Walk | None = None
         self._end: tuple[str, str] | None = None
-        self._wall = 0.0
+        self._wall: float | None = None
         self.watched = True
         """Whether anyone reads the progress; set to False, none is sent."""
 
@@ -82,23 +83,27 @@ class LiveRun:
     async def drive(self) -> None:
         """Run to the end; the door's task calls this, once."""
         with self._send, anyio.CancelScope() as scope:
-            async with background(partial(self._expire, scope)):
-                try:
+            try:
+                async with background(partial(self._expire, scope)):
                     self._conclude(await self._go())
-                except EngineError as error:
-                    self._stop("failed", str(error))
+            finally:
+                self._wall = self._recorder.now()
 
     def close(self) -> None:
         """Nobody reads the progress any more; the door calls this when it is left."""
+        self._send.close()
         self._receive.close()
 
     async def _go(self) -> End:
         settings, engine = self._settings, self._engine
         self._recorder.open(Kind.client)
         try:
-            self._prompt = engine.prompt(messages(self._question, settings, engine.info.dialects), settings.variables)
-        finally:
-            self._recorder.close()
+            with engine_errors("the engine could not make the prompt"):
+                self._prompt = engine.prompt(self._messages, settings.variables)
+        except EngineError as error:
+            self._recorder.close("failed")
+            return End("failed", str(error))
+        self._recorder.close()
         shared = Shared(
             engine=engine,
             settings=settings,
@@ -130,10 +135,7 @@ class LiveRun:
             self._stop(end.reason, end.detail)
 
     def _stop(self, ended: str, detail: str) -> None:
-        if self._end is not None:
-            return
-        self._end = (ended, detail)
-        self._wall = self._recorder.now()
+        self._end = self._end or (ended, detail)
 
     def result(self) -> RunResult:
         """What the run has now. Before its end, and after it was left early, `ended` is `cancelled`."""
@@ -163,7 +165,7 @@ class LiveRun:
             dialect=self._settings.dialect.name,
             mode=self._settings.mode,
             started=self._started,
-            wall=self._wall if self._end else self._recorder.now(),
+            wall=self._recorder.now() if self._wall is None else self._wall,
             ended=ended,
             spans=records.spans,
             blocks=records.blocks,
@@ -180,7 +182,8 @@ async def stream(
 ) -> AsyncGenerator[LiveRun]:
     """A run of this question on an open engine, as a block: leaving it early cancels every branch in the engine.
 
-    What goes wrong in the run is in its result; only faults of this library and of the caller raise.
+    What goes wrong in the run is in its result; only faults of this library and of the caller raise. Raises UsageError
+    for a function that no outline could call.
     """
     live = LiveRun(engine, question, settings, spawner or TaskSpawner())
     try:

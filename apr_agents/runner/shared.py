@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
 import anyio
 
 from apr_agents.engines.base import Engine
+from apr_agents.errors import EngineError
 from apr_agents.prefixes import PrefixIndex
 from apr_agents.runner.budget import Ledger
 from apr_agents.runner.progress import Progress
@@ -46,6 +47,17 @@ class End:
     ]
     """`closed`: at the branch's closing tag; `eos`: by the model; the others name the bound or the failure."""
     detail: str = ""
+
+
+@contextmanager
+def engine_errors(what: str) -> Generator[None]:
+    """The boundary to engines: whatever one raises is an EngineError."""
+    try:
+        yield
+    except EngineError:
+        raise
+    except Exception as error:
+        raise EngineError(f"{what}: {type(error).__name__}: {error}") from error
 
 
 @asynccontextmanager

@@ -20,12 +20,17 @@ _Receive = MemoryObjectReceiveStream[tuple[str, Outcome] | None]
 class Work(Protocol):
     """What one branch does."""
 
+    @property
+    def started(self) -> bool:
+        """Whether `run` was called here. A branch whose outcome comes from a store was not."""
+        ...
+
     async def run(self) -> Outcome:
         """Do it. A failure is an outcome; only cancellation and faults of this library raise."""
         ...
 
     def cancelled(self) -> Outcome:
-        """The outcome when it was cancelled: what it has."""
+        """The outcome when it was cancelled: what it has, whole if it had ended."""
         ...
 
 
@@ -84,9 +89,12 @@ class _Tasks:
 
     async def _run(self, name: str, work: Work) -> None:
         outcome: Outcome | None = None
-        with self._scopes[name]:
-            outcome = await work.run()
-        self._send.send_nowait((name, outcome or work.cancelled()))
+        try:
+            with self._scopes[name]:
+                outcome = await work.run()
+        finally:
+            # Also when something inside cancelled itself: nobody may wait for this branch in vain.
+            self._send.send_nowait((name, outcome or work.cancelled()))
 
 
 async def _ring(clock: Clock, moment: float, send: _Send) -> None:
@@ -96,14 +104,22 @@ async def _ring(clock: Clock, moment: float, send: _Send) -> None:
 
 @asynccontextmanager
 async def background(work: Callable[[], Coroutine[Any, Any, None]]) -> AsyncGenerator[None]:
-    """Do this work beside the block; leaving the block cancels it. What the block raises comes out as it is."""
-    raised: Exception | None = None
+    """Do this work beside the block; leaving the block cancels it. What either raises comes out as it is."""
+    raised: list[BaseException] = []
     async with anyio.create_task_group() as group:
-        group.start_soon(work)
+        group.start_soon(_keep, work, group, raised)
         try:
             yield
-        except Exception as error:
-            raised = error
+        except (Exception, KeyboardInterrupt, SystemExit) as error:
+            raised.append(error)
         group.cancel_scope.cancel()
-    if raised is not None:
-        raise raised
+    if raised:
+        raise raised[0]
+
+
+async def _keep(work: Callable[[], Coroutine[Any, Any, None]], group: TaskGroup, raised: list[BaseException]) -> None:
+    try:
+        await work()
+    except Exception as error:
+        raised.append(error)
+        group.cancel_scope.cancel()

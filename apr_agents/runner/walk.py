@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Literal
 
 from apr_agents.context import Context
-from apr_agents.dialects.limits import ParserLimits
+from apr_agents.dialects.limits import DEFAULTS, ParserLimits
 from apr_agents.dialects.parser import Parser
 from apr_agents.engines.base import Chunk, Finish, Request
-from apr_agents.errors import BudgetError, EngineError
+from apr_agents.errors import BudgetError, ContextFull, EngineError
 from apr_agents.events import Event, Fork, Verdict
 from apr_agents.paths import BranchPath
 from apr_agents.runner.growing import Growing
@@ -17,7 +17,7 @@ from apr_agents.runner.outcome import Outcome
 from apr_agents.runner.progress import Generated, Noted
 from apr_agents.runner.recorder import Recorder
 from apr_agents.runner.settings import request_seed
-from apr_agents.runner.shared import End, Shared, place
+from apr_agents.runner.shared import End, Shared, engine_errors, place
 from apr_agents.trace import Kind, Phases, Tokens
 
 
@@ -57,19 +57,20 @@ class Walk:
     def end(self, finish: Finish) -> End | None:
         """Why the walk ends with this finish; None: it stopped at outlines that make no fork, and goes on as text."""
         if finish.reason == "length":
-            return self._bound()
+            return self._bound(finish)
         if finish.matched is None:
             return End("eos")
         return End("closed") if finish.matched == self.closing else None
 
-    def _bound(self) -> End:
+    def _bound(self, finish: Finish) -> End:
         """Which bound was the length at which a request ended."""
         if self._window_left() < 1:
             return End("context", f"the engine's window of {self.shared.engine.info.window} tokens is full")
         if self.allowance < 1:
             share = "its share of the run's budget" if self.closing else "the run's budget"
             return End("tokens", f"{share} of tokens is used up")
-        return End("max_tokens", f"the request's limit of {self.shared.settings.max_tokens} tokens was reached")
+        limit = "request's limit" if self.shared.settings.max_tokens else "engine's own limit"
+        return End("max_tokens", f"the {limit} of {finish.usage.generated} tokens was reached")
 
     def _window_left(self) -> int:
         window = self.shared.engine.info.window
@@ -82,12 +83,13 @@ class Walk:
         if wanted < 1:
             return self._no_room()
         granted = shared.ledger.reserve(wanted)
+        request = self._request(granted)
         reusable = self._reusable()
-        text = Growing(self.context)
+        text = Growing(request, shared.settings.dialect.tags.roles())
         try:
             async with place(shared, self.recorder):
                 self.recorder.open(kind)
-                finish = await self._read(self._request(granted), text)
+                finish = await self._read(request, text)
         except EngineError:
             self._settle(granted, reusable, text, None, "failed")
             raise
@@ -100,7 +102,7 @@ class Walk:
     def _no_room(self) -> Finish:
         if self.allowance < 1:
             raise BudgetError("tokens", "its share of the run's budget of tokens is used up")
-        raise EngineError(f"the engine's window of {self.shared.engine.info.window} tokens is full")
+        raise ContextFull(f"the engine's window of {self.shared.engine.info.window} tokens is full")
 
     def _request(self, granted: int) -> Request:
         settings, dialect = self.shared.settings, self.shared.settings.dialect
@@ -118,23 +120,15 @@ class Walk:
 
     async def _read(self, request: Request, text: Growing) -> Finish:
         """Read a stream to its finish."""
-        try:
+        with engine_errors("the engine failed"):
             async with self.shared.engine.stream(request) as chunks:
                 async for chunk in chunks:
                     await self._take(chunk, text)
                     if chunk.finish is not None:
-                        return chunk.finish
-        except EngineError:
-            raise
-        except Exception as error:
-            raise EngineError(f"the engine failed: {type(error).__name__}: {error}", text.text) from error
+                        return _stopped(chunk.finish, text)
         raise EngineError("the engine's stream ended without a finish", text.text)
 
     async def _take(self, chunk: Chunk, text: Growing) -> None:
-        if self.fork is not None and chunk.text:
-            raise EngineError(
-                f"the engine went on behind the stop {self.shared.settings.dialect.fork_tag!r}", text.text
-            )
         text.add(chunk)
         if self.parser is not None and chunk.text:
             await self.heed(self.parser.feed(chunk.text))
@@ -176,9 +170,10 @@ class Walk:
     ) -> None:
         """Book a request, put its text into the context, and close its span. Awaits nothing: it runs when cancelled."""
         context = text.context()
-        if reusable is not None:
+        # Of a request that gave nothing it is not known that the engine evaluated any of it.
+        if reusable is not None and (finish or text.count):
             self.shared.prefixes.add(context, unevaluated=1 if text.count else 0)
-        generated = finish.usage.generated if finish else text.count
+        generated = max(finish.usage.generated, text.count) if finish else text.count
         prompt = finish.usage.prompt if finish else self.context.tokens
         cached = finish.usage.cached if finish else None
         timings = finish.timings if finish else None
@@ -189,6 +184,14 @@ class Walk:
         self.recorder.close(outcome, Tokens(prompt, cached, reusable, generated), phases)
 
 
+def _stopped(finish: Finish, text: Growing) -> Finish:
+    """This finish, by the stop that is in the text: an engine may not see it in its last token."""
+    if finish.matched is not None and finish.matched != text.stop:
+        raise EngineError(f"the engine stopped at {finish.matched!r}, which its text does not hold", text.text)
+    return replace(finish, reason="stop", matched=text.stop) if text.stop else finish
+
+
 def _limits(shared: Shared) -> ParserLimits:
     """The parser names what the budget cannot hold; how many branches start is the ledger's to say."""
-    return ParserLimits(depth=min(shared.settings.budget.depth, 64))
+    budget = shared.settings.budget
+    return ParserLimits(depth=min(budget.depth, 64), outlines=max(DEFAULTS.outlines, budget.branches))
