@@ -19,4 +19,4 @@ class Checked:
 
 
 Check = Callable[..., Checked]
-"""A function of the answer and of keyword arguments whose types are bool, int, float, str or tuple[int, ...]."""
+"""A function of the answer and of keyword arguments whose types are bool, int, float, str, tuple[int, ...] or re.Pattern[str]."""

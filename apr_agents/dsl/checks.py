@@ -6,6 +6,7 @@ import inspect
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, get_type_hints
 
@@ -15,6 +16,7 @@ from apr_agents.dsl.inputs import Input, Value
 from apr_agents.dsl.naming import listed, suggestion
 from apr_agents.dsl.spec import Argument, CheckSpec, pattern_problem
 from apr_agents.dsl.templates import misreferences, render, sole_reference
+from apr_agents.errors import UsageError
 
 
 def contains(answer: str, *, text: str) -> Checked:
@@ -52,6 +54,7 @@ _NOUNS: Final[Mapping[object, str]] = MappingProxyType(
         re.Pattern[str]: "a regular expression",
     }
 )
+_GIVEN: Final = "bool, int, float, str, tuple[int, ...], re.Pattern[str]"
 _FITS: Final[Mapping[str, tuple[object, ...]]] = MappingProxyType(
     {"integer": (int, float), "number": (float,), "integers": (tuple[int, ...],), "text": ()}
 )
@@ -59,9 +62,11 @@ _FITS: Final[Mapping[str, tuple[object, ...]]] = MappingProxyType(
 
 def answer_in(text: str, marker: str | None) -> str | None:
     """What stands behind the last `marker` in the text (all of it without one), stripped; None when that is nothing."""
-    before, found, after = text.rpartition(marker) if marker else ("", "-", text)
-    del before
-    return (after.strip() or None) if found else None
+    if marker:
+        _, found, text = text.rpartition(marker)
+        if not found:
+            return None
+    return text.strip() or None
 
 
 def run_check(
@@ -71,30 +76,45 @@ def run_check(
     if answer is None:
         return Checked(False, "there is no answer")
     check = checks[spec.name]
-    types = get_type_hints(check)
-    return check(answer, **{name: _value(given, types[name], values) for name, given in spec.arguments.items()})
+    wanted = _parameters(spec.name, check)
+    return check(answer, **{name: _value(given, wanted[name].type, values) for name, given in spec.arguments.items()})
 
 
 def misuses(
     spec: CheckSpec, inputs: Mapping[str, Input], checks: Mapping[str, Check]
 ) -> Iterator[tuple[tuple[str, ...], str]]:
-    """What is wrong with a workflow's check: where below it, and what."""
+    """What is wrong with a workflow's check: where below it, and what. Raises UsageError for a check that is none."""
     check = checks.get(spec.name)
     if check is None:
         near = suggestion(spec.name, checks)
         yield ("name",), f"no check is named {spec.name[:60]!r}{near}; expected one of {listed(checks)}"
         return
-    types = get_type_hints(check)
-    parameters = [one for one in inspect.signature(check).parameters.values() if one.kind is one.KEYWORD_ONLY]
-    names = [one.name for one in parameters]
+    wanted = _parameters(spec.name, check)
     for name, argument in spec.arguments.items():
-        if name not in names:
-            yield ("arguments", name), f"unknown argument{suggestion(name, names)}; {spec.name} takes {listed(names)}"
-        elif what := _misfit(argument, types[name], inputs):
+        if name not in wanted:
+            yield ("arguments", name), f"unknown argument{suggestion(name, wanted)}; {spec.name} takes {listed(wanted)}"
+        elif what := _misfit(argument, wanted[name].type, inputs):
             yield ("arguments", name), what
-    for one in parameters:
-        if one.default is one.empty and one.name not in spec.arguments:
-            yield (), f"the argument `{one.name}` is missing; {spec.name} needs it, {_NOUNS[types[one.name]]}"
+    for name, one in wanted.items():
+        if one.required and name not in spec.arguments:
+            yield (), f"the argument `{name}` is missing; {spec.name} needs it, {_NOUNS[one.type]}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Parameter:
+    """What a check takes beside the answer."""
+
+    type: object
+    required: bool
+
+
+def _parameters(name: str, check: Check) -> dict[str, _Parameter]:
+    types = get_type_hints(check)
+    found = [one for one in inspect.signature(check).parameters.values() if one.kind is one.KEYWORD_ONLY]
+    for one in found:
+        if types.get(one.name) not in _NOUNS:
+            raise UsageError(f"check {name}: a file cannot give `{one.name}`; its type must be one of {_GIVEN}")
+    return {one.name: _Parameter(types[one.name], one.default is one.empty) for one in found}
 
 
 def _value(argument: Argument, wanted: object, values: Mapping[str, Value]) -> object:
@@ -111,7 +131,9 @@ def _misfit(argument: Argument, wanted: object, inputs: Mapping[str, Input]) -> 
     expected = f"expected {_NOUNS[wanted]}"
     if not isinstance(argument, str):
         given = _type_of(argument)
-        return None if given == wanted or (given, wanted) == (int, float) else f"{json.dumps(argument)[:60]}; {expected}"
+        return (
+            None if given == wanted or (given, wanted) == (int, float) else f"{json.dumps(argument)[:60]}; {expected}"
+        )
     if wanted == re.Pattern[str]:
         return pattern_problem(argument)
     problem = next(misreferences(argument, inputs), None)

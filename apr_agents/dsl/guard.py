@@ -16,13 +16,13 @@ from typing import Any
 
 import yaml
 
+from apr_agents.dsl.inputs import MAX_DIGITS
 from apr_agents.dsl.places import Path, Place, show
 from apr_agents.errors import WorkflowError
 
 MAX_BYTES = 262_144
 MAX_DEPTH = 32
 MAX_NODES = 10_000
-MAX_DIGITS = 18
 
 # libyaml reads the largest file in 20 ms, the Python reader in 400
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -44,9 +44,8 @@ class Document:
 
 def read(text: str, file: str) -> Document:
     """The document in this text. Raises WorkflowError with `file:line:column $.path: what, and what was expected`."""
-    size = len(text.encode("utf-8", "surrogatepass"))
-    if size > MAX_BYTES:
-        raise _refused(file, Place(), (), f"{size} bytes; expected at most {MAX_BYTES}")
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+        raise _refused(file, Place(), (), f"larger than {MAX_BYTES} bytes; expected a smaller file")
     if found := _UNPRINTABLE.search(text):
         what = f"the character U+{ord(found[0]):04X}; expected printable text"
         raise _refused(file, place_of(text, found.start()), (), what)
@@ -107,7 +106,7 @@ class _Reader:
         """The value that begins with this event."""
         self._nodes += 1
         if self._nodes > MAX_NODES:
-            raise self._refusal(event, path, f"more than {MAX_NODES} values; expected at most as many")
+            raise self._refusal(event, path, f"more than {MAX_NODES} values; expected a smaller file")
         self._places.setdefault(path, _place(event))
         anchor: str | None = event.anchor
         if anchor is not None:
@@ -118,7 +117,7 @@ class _Reader:
         if isinstance(event, yaml.ScalarEvent):
             return self._scalar(event, path)
         if len(path) >= MAX_DEPTH:
-            raise self._refusal(event, path, f"nested deeper than {MAX_DEPTH} levels; expected at most as many")
+            raise self._refusal(event, path, f"deeper than {MAX_DEPTH} levels; expected a flatter file")
         return self._mapping(path) if isinstance(event, yaml.MappingStartEvent) else self._sequence(path)
 
     def _sequence(self, path: Path) -> list[object]:

@@ -30,7 +30,10 @@ _BOUNDS = {
     "integers": ("min", "max", "length"),
     "text": ("max_length",),
 }
-_NOUNS = {"integer": "an integer", "number": "a number", "text": "a text"}
+_NOUNS = {
+    "integer": "an integer",
+    "number": "a number",
+}
 
 Items = Annotated[int, Ge(0), Le(MAX_ITEMS)]
 
@@ -85,7 +88,7 @@ class Input:
     def expected(self) -> str:
         """Such as `3 to 4 integers from 1 to 50`."""
         if self.type == "text":
-            return f"a text of at most {self.max_length or MAX_TEXT} characters"
+            return f"a printable text of at most {self.max_length or MAX_TEXT} characters"
         least, most = self.items
         count = f"{least} integers" if least == most else f"{least} to {most} integers"
         noun = count if self.type == "integers" else _NOUNS[self.type]

@@ -42,7 +42,7 @@ class DialectSpec:
     @property
     def overrides(self) -> dict[str, object]:
         """The fields of the dialect that are different here."""
-        return {name: value for name, value in given(self).items() if name != "name"}
+        return {name: value for name, value in _given(self).items() if name != "name"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class BudgetSpec:
     @property
     def overrides(self) -> dict[str, object]:
         """The bounds that are given here."""
-        return given(self)
+        return _given(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class SamplingSpec:
     @property
     def overrides(self) -> dict[str, object]:
         """What is given here."""
-        return given(self)
+        return _given(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,7 @@ class Workflow:
     """The bounds of the run."""
 
 
-def given(spec: DialectSpec | BudgetSpec | SamplingSpec) -> dict[str, object]:
+def _given(spec: DialectSpec | BudgetSpec | SamplingSpec) -> dict[str, object]:
     """The fields that have a value."""
     values = {one.name: getattr(spec, one.name) for one in fields(spec)}
     return {name: value for name, value in values.items() if value is not None}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import pathlib
 from collections.abc import Iterator, Mapping
 from itertools import islice
-from pathlib import Path as File
 from typing import cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -20,21 +20,18 @@ from apr_agents.dsl.shapes import written_out
 from apr_agents.dsl.spec import Workflow
 from apr_agents.errors import WorkflowError
 
-# strict, and from JSON: no value is converted, yet lists become tuples and mappings dataclasses
-MODEL = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
-
-
 MAX_PROBLEMS = 50
 
 
 class WorkflowFile(BaseModel):
     """The door through which plain data becomes a workflow."""
 
-    model_config = MODEL
+    # Strict, and from JSON: no value is converted, yet lists become tuples and mappings dataclasses.
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
     workflow: Workflow
 
 
-def load_workflow(file: File, checks: Mapping[str, Check] = CHECKS) -> Workflow:
+def load_workflow(file: pathlib.Path, checks: Mapping[str, Check] = CHECKS) -> Workflow:
     """The workflow in this file. Raises WorkflowError: unreadable, or all its problems with their places."""
     try:
         with file.open("rb") as stream:
@@ -42,7 +39,7 @@ def load_workflow(file: File, checks: Mapping[str, Check] = CHECKS) -> Workflow:
     except OSError as error:
         raise WorkflowError((f"{file}: {error.strerror or error}; expected a workflow file",)) from error
     if len(raw) > MAX_BYTES:
-        raise WorkflowError((f"{file}:1:1 $: more than {MAX_BYTES} bytes; expected at most as many",))
+        raise WorkflowError((f"{file}:1:1 $: larger than {MAX_BYTES} bytes; expected a smaller file",))
     return parse_workflow(decode(raw, str(file)), str(file), checks)
 
 

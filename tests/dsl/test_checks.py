@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from apr_agents.dsl.checked import Checked
+from apr_agents.dsl.checked import Check, Checked
 from apr_agents.dsl.checks import CHECKS, answer_in, run_check
 from apr_agents.dsl.inputs import Value
 from apr_agents.dsl.spec import Argument, CheckSpec
 from apr_agents.dsl.yaml import parse_workflow
-from apr_agents.errors import WorkflowError
+from apr_agents.errors import UsageError, WorkflowError
 
 VALUES: dict[str, Value] = {"numbers": (26, 45, 27, 21), "target": 18, "word": "eighteen", "share": 0.5}
 
@@ -105,6 +105,20 @@ def test_a_misuse_of_a_caller_s_own_check(arguments: str, problem: str) -> None:
     with pytest.raises(WorkflowError) as caught:
         parse_workflow(FILE.replace("ARGUMENTS", arguments), "f", OWN)
     assert str(caught.value).startswith(f"f:6 $.steps[0].check{problem}")
+
+
+def odd(answer: str, *, when: set[int]) -> Checked:
+    return Checked(bool(when), answer)
+
+
+def broad(answer: str, *, when: int | str) -> Checked:
+    return Checked(bool(when), answer)
+
+
+@pytest.mark.parametrize("check", [odd, broad])
+def test_a_check_that_no_file_can_use(check: Check) -> None:
+    with pytest.raises(UsageError, match="check near: a file cannot give `when`; its type must be one of bool, int"):
+        parse_workflow(FILE.replace("ARGUMENTS", "when: 5"), "f", {"near": check})
 
 
 def test_a_caller_s_own_check_is_unknown_to_others() -> None:

@@ -76,9 +76,9 @@ def test_a_text_that_is_a_value(kind: str, text: str, value: Value) -> None:
         ("number", "nan", "a number from 0 to 1"),
         ("number", "1e999", "a number from 0 to 1"),
         ("number", "-0.1", "a number from 0 to 1"),
-        ("text", "abcdef", "a text of at most 5 characters"),
-        ("text", "a\0b", "a text of at most 5 characters"),
-        ("text", "\udcff", "a text of at most 5 characters"),
+        ("text", "abcdef", "a printable text of at most 5 characters"),
+        ("text", "a\0b", "a printable text of at most 5 characters"),
+        ("text", "\udcff", "a printable text of at most 5 characters"),
     ],
 )
 def test_a_text_that_is_no_value(kind: str, text: str, expected: str) -> None:
@@ -153,7 +153,7 @@ def test_a_default_is_taken_only_when_nothing_is_given() -> None:
         (Input("number", max=0.5), "a number of at most 0.5"),
         (Input("integers"), "0 to 1000 integers"),
         (Input("integers", length=3, min=0), "3 integers of at least 0"),
-        (Input("text"), "a text of at most 100000 characters"),
+        (Input("text"), "a printable text of at most 100000 characters"),
     ],
 )
 def test_what_is_expected(given_: Input, expected: str) -> None:
