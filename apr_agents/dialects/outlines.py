@@ -49,12 +49,11 @@ def read_head(text: str, dialect: Dialect) -> Head:
     if max(map(len, digits), default=0) > _DIGITS:
         return Head(None, text, (_bad(f"the number {number[:20]} is too large", repaired=False),))
     parts = tuple(map(int, digits))
-    faults: tuple[Fault, ...] = ()
-    if any(len(part) > 1 and part.startswith("0") for part in digits):
-        faults = (_bad(f"the number {number} has leading zeros", repaired=True),)
-    elif parts and parts[-1] < dialect.first_number:
-        faults = (_bad(f"numbers begin at {dialect.first_number}", repaired=True),)
-    return Head(number, rest, faults, parts)
+    if "".join(map(str, parts)) != "".join(digits):
+        return Head(number, rest, (_bad(f"the number {number} has leading zeros", repaired=True),), parts)
+    if parts and parts[-1] < dialect.first_number:
+        return Head(number, rest, (_bad(f"numbers begin at {dialect.first_number}", repaired=True),), parts)
+    return Head(number, rest, (), parts)
 
 
 @cache

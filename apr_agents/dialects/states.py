@@ -131,7 +131,8 @@ class States:
         if self._state == "after" and tag != self._dialect.tags.conclusion_open:
             self._miss_conclusion(self._open.at)
         self._table[self._state].get(tag, self._stray)(tag)
-        self._noticed = self._state == "ended"
+        if self._state != "ended":
+            self._noticed = False
 
     def text(self, text: str) -> None:
         """Take text, not empty, that stands at `at`."""

@@ -51,9 +51,8 @@ class Block:
 class Level:
     """The run's text or a branch's, and the block that is open in it."""
 
-    path: BranchPath
-    name: str
-    """The path as text."""
+    step: tuple[int, int]
+    """Its block and branch, as in a branch path; (0, 0) for the text itself."""
     offset: int
     blocks: int = 0
     block: Block | None = None
@@ -67,7 +66,7 @@ class Structure:
     def __init__(self, dialect: Dialect, limits: ParserLimits, depth: int, offset: int) -> None:
         self.at = offset
         self.events: list[Event] = []
-        self.levels = [Level(BranchPath(), "", offset)]
+        self.levels = [Level((0, 0), offset)]
         self._dialect = dialect
         self._limits = limits
         self._depth = depth
@@ -88,7 +87,8 @@ class Structure:
         return block
 
     def say(self, kind: str, offset: int, detail: str, *, repaired: bool = False) -> None:
-        self.events.append(Verdict(kind, offset, self.levels[-1].name, detail, repaired))
+        path = str(BranchPath(tuple(level.step for level in self.levels[1:]))) if len(self.levels) > 1 else ""
+        self.events.append(Verdict(kind, offset, path, detail, repaired))
 
     def _say_faults(self, faults: Iterable[Fault], offset: int) -> None:
         for fault in faults:
@@ -200,8 +200,7 @@ class Structure:
         """Open a branch of the open block; whether its number is to follow."""
         block = self.block
         block.branches += 1
-        path = self.level.path.child(block.number, block.branches)
-        self.levels.append(Level(path, str(path), self.at))
+        self.levels.append(Level((block.number, block.branches), self.at))
         if block.branches > self._limits.outlines:
             self.say(verdicts.TOO_MANY_BRANCHES, self.at, f"a block has at most {self._limits.outlines} branches")
         if self._dialect.tags.outline_open is None:
