@@ -5,6 +5,8 @@ The driver alone opens and closes spans; a trace is a value, and everything that
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from apr_agents.errors import TraceError
+from apr_agents.paths import BranchPath
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -163,6 +166,9 @@ class Trace:
             raise TraceError(f"not a trace: {place}: {first['msg']}") from error
         if trace.version != VERSION:
             raise TraceError(f"a trace of version {trace.version}; this is apr-agents for version {VERSION}")
+        fault = next(_faults(trace), None)
+        if fault is not None:
+            raise TraceError(f"not a trace of a run: {fault}")
         return trace
 
     @classmethod
@@ -174,6 +180,39 @@ class Trace:
             raise TraceError(f"{file}: {error.strerror}") from error
         except TraceError as error:
             raise TraceError(f"{file}: {error}") from error
+
+
+def _faults(trace: Trace) -> Iterator[str]:
+    """Where this trace is not what the driver writes; an account of it would be wrong or would not end."""
+    known: set[str] = set()
+    for place, span in enumerate(trace.spans):
+        if span.id != f"{span.path}#{span.id.rpartition('#')[2]}" or not _is_path(span.path):
+            yield f"spans.{place}.id: {span.id!r} is not a branch path, '#' and a count"
+        if span.id in known:
+            yield f"spans.{place}.id: {span.id!r} is there twice"
+        unknown = [edge.span for edge in span.after if edge.span not in known]
+        if unknown:
+            yield f"spans.{place}.after: {unknown[0]!r} is not an earlier span"
+        if not 0 <= span.start <= span.end < math.inf:
+            yield f"spans.{place}: it starts at {span.start} s and ends at {span.end} s"
+        if span.tokens and span.tokens.prompt < max(span.tokens.cached or 0, span.tokens.reusable or 0):
+            yield f"spans.{place}.tokens: more of the prompt was cached or reusable than it has"
+        known.add(span.id)
+    blocks = {(block.path, str(block.number)) for block in trace.blocks}
+    for place, branch in enumerate(trace.branches):
+        parent, _, step = branch.path.rpartition("/")
+        if not _is_path(branch.path) or (parent, step.partition(".")[0]) not in blocks:
+            yield f"branches.{place}.path: {branch.path!r} is not a branch of one of the blocks"
+    if not 0 <= trace.wall < math.inf:
+        yield f"wall: {trace.wall} s"
+
+
+def _is_path(text: str) -> bool:
+    try:
+        BranchPath.parse(text)
+    except ValueError:
+        return False
+    return True
 
 
 @cache

@@ -10,7 +10,7 @@ from apr_agents.accounting.joins import joins
 from apr_agents.accounting.seconds import second_figures, untold_seconds
 from apr_agents.accounting.threadweaver import ThreadWeaverFigures, threadweaver
 from apr_agents.accounting.totals import token_figures, untold_tokens
-from apr_agents.accounting.weights import second_weight, token_weight
+from apr_agents.accounting.weights import NO_SECONDS, second_weight, token_weight
 from apr_agents.trace import Trace
 
 
@@ -18,7 +18,7 @@ def account(trace: Trace) -> Report:
     """Where the tokens and the seconds of this run went, and what would have made it faster."""
     spans = graph(trace)
     in_tokens = longest(spans, [token_weight(span) for span in trace.spans])
-    in_seconds = longest(spans, [second_weight(span) for span in trace.spans])
+    in_seconds = longest(spans, [second_weight(span) for span in trace.spans], NO_SECONDS)
     joined = joins(spans, in_tokens, in_seconds)
     tokens = token_figures(spans, in_tokens)
     return Report(

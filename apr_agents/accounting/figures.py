@@ -179,8 +179,7 @@ class Report:
     ended: str
     """Why the run ended: `answered`, or the bound or failure that ended it."""
     tokens: TokenFigures
-    """Tokens of the whole run."""
-    """Tokens of the whole run."""
+    """What the whole run generated, read, reused and wasted."""
     acceleration_ratio: float
     """η: `1 - critical / generated` tokens; 0 where none were generated. ThreadWeaver, section 6.1."""
     acceleration_ratio_without_waste: float

@@ -50,9 +50,11 @@ def graph(trace: Trace) -> Graph:
     return Graph(trace.spans, after, deciding, last, _ends(trace.spans, after, last))
 
 
-def longest(graph: Graph, weights: Sequence[Weight]) -> Chain:
-    """The longest chain of dependent spans that leads to the end of the run, where `weights` has one per span."""
-    nothing: Weight = (0.0,) * len(weights[0]) if weights else (0.0,)
+def longest(graph: Graph, weights: Sequence[Weight], nothing: Weight = (0.0,)) -> Chain:
+    """The longest chain of dependent spans that leads to the end of the run, where `weights` has one per span.
+
+    `nothing` is the weight of a run without spans.
+    """
     to: list[Weight] = []
     came: list[int | None] = []
     for weight, before in zip(weights, graph.deciding, strict=True):

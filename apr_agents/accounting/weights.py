@@ -22,6 +22,8 @@ class Part(IntEnum):
     human = 8
 
 
+NO_SECONDS: Weight = (0.0,) * len(Part)
+
 _WHOLE = {
     Kind.client: Part.client,
     Kind.queue: Part.queue,
@@ -43,7 +45,7 @@ def token_weight(span: Span) -> Weight:
 
 def second_weight(span: Span) -> Weight:
     """Seconds in all, then by `Part`. What an engine does not tell of a request stays in its decode."""
-    seconds = [0.0] * len(Part)
+    seconds = list(NO_SECONDS)
     seconds[Part.total] = span.end - span.start
     if not is_request(span):
         seconds[_WHOLE[span.kind]] = span.end - span.start

@@ -1,0 +1,66 @@
+"""Stored traces: what `dump` writes comes back equal, and what is not a trace of a run is refused with its place."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+
+from apr_agents.errors import TraceError
+from apr_agents.trace import Trace
+from tests.accounting.examples import nested
+from tests.support.traces import traces
+
+
+@given(traces())
+def test_a_stored_trace_comes_back_equal(trace: Trace) -> None:
+    assert Trace.load(trace.dump()) == trace
+    assert Trace.load(trace.dump().encode()) == trace
+
+
+def changed(*keys: str | int, to: object) -> str:
+    """A stored trace with one value changed."""
+    data = json.loads(nested().dump())
+    inner = data
+    for key in keys[:-1]:
+        inner = inner[key]
+    inner[keys[-1]] = to
+    return json.dumps(data)
+
+
+REFUSED = {
+    "": "not a trace: the whole: Invalid JSON",
+    "[]": "not a trace: the whole: Input should be an object",
+    '{"answer": "1"}': "not a trace: run_id: Field required",
+    changed("version", to=9): "a trace of version 9; this is apr-agents for version 1",
+    changed("spans", 0, "kind", to="sleep"): "not a trace: spans.0.kind: Input should be",
+    changed("spans", 1, "id", to="#1"): "not a trace of a run: spans.1.id: '#1' is there twice",
+    changed("spans", 1, "id", to="1.1#7"): "not a trace of a run: spans.1.id: '1.1#7' is not a branch path, '#' and",
+    changed("spans", 1, "path", to="x"): "not a trace of a run: spans.1.id: '#2' is not a branch path",
+    changed("spans", 1, "after", 0, "span", to="#9"): "not a trace of a run: spans.1.after: '#9' is not an earlier",
+    changed("spans", 1, "end", to=0.0): "not a trace of a run: spans.1: it starts at 1.0 s and ends at 0.0 s",
+    changed("spans", 1, "start", to=-1.0): "not a trace of a run: spans.1: it starts at -1.0 s",
+    changed("spans", 1, "end", to=float("inf")): "not a trace of a run: spans.1: it starts at 1.0 s and ends at inf s",
+    changed("spans", 1, "tokens", "cached", to=101): "not a trace of a run: spans.1.tokens: more of the prompt",
+    changed("branches", 0, "path", to="7.1"): "not a trace of a run: branches.0.path: '7.1' is not a branch of one",
+    changed("branches", 0, "path", to=""): "not a trace of a run: branches.0.path: '' is not a branch of one",
+    changed("wall", to=-1): "not a trace of a run: wall: -1.0 s",
+}
+
+
+@pytest.mark.parametrize(("text", "message"), REFUSED.items(), ids=REFUSED.values())
+def test_what_is_not_a_trace_of_a_run_is_refused_in_one_line(text: str, message: str) -> None:
+    with pytest.raises(TraceError) as error:
+        Trace.load(text)
+    assert str(error.value).startswith(message)
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TraceError, match=r"gone\.json: No such file or directory"):
+        Trace.read(tmp_path / "gone.json")
+    (tmp_path / "bad.json").write_text("no")
+    with pytest.raises(TraceError, match=r"bad\.json: not a trace: the whole: Invalid JSON"):
+        Trace.read(tmp_path / "bad.json")
