@@ -19,4 +19,5 @@ class Checked:
 
 
 Check = Callable[..., Checked]
-"""A function of the answer and of keyword arguments whose types are bool, int, float, str, tuple[int, ...] or re.Pattern[str]."""
+"""A function of the answer, and of keyword arguments of these types: bool, int, float, str, tuple[int, ...] and
+re.Pattern[str]."""

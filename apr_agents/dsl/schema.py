@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 from typing import Any, cast
@@ -12,15 +13,15 @@ from apr_agents.dsl.yaml import WorkflowFile
 
 Schema = dict[str, Any]
 
-_SHORT = {one.__name__: one.short for one in (Input, spec.DialectSpec, spec.JoinSpec, spec.CheckSpec)}
+_SHAPES = (Input, spec.DialectSpec, spec.BudgetSpec, spec.SamplingSpec, spec.JoinSpec, spec.CheckSpec, spec.Reason)
 
 
 def workflow_schema() -> Schema:
     """The schema, of draft 2020-12. It says the shape of a file; what fields mean together only loading it tells."""
-    made = WorkflowFile.model_json_schema()
-    shapes = {name: _short_or_long(name, _plain(shape)) for name, shape in made["$defs"].items()}
-    workflow = shapes.pop("Workflow")
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **workflow, "$defs": shapes}
+    made = WorkflowFile.model_json_schema()["$defs"]
+    shapes = {kind.__name__: _short_or_long(kind, _shape(kind, made[kind.__name__])) for kind in _SHAPES}
+    top = _shape(spec.Workflow, made["Workflow"])
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **top, "$defs": shapes}
 
 
 def schema_text() -> str:
@@ -28,15 +29,21 @@ def schema_text() -> str:
     return json.dumps(workflow_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
-def _short_or_long(name: str, shape: Schema) -> Schema:
+def _shape(kind: type, schema: Schema) -> Schema:
+    """The schema of a class, closed and explained whether or not this version of pydantic says so."""
+    return {"description": inspect.getdoc(kind), "additionalProperties": False} | _plain(schema)
+
+
+def _short_or_long(kind: type, shape: Schema) -> Schema:
     """A shape, or the one value that stands for it."""
-    short = _SHORT.get(name)
+    short = getattr(kind, "short", None)
     return shape if short is None else {"anyOf": [shape["properties"][short], shape]}
 
 
 def _plain(schema: Schema) -> Schema:
     """The schema without null, which no field takes in a file, without defaults made of fields, and without titles."""
-    made = {key: _inside(key, value) for key, value in schema.items() if key != "title"}
+    # sorted, since the order of keywords is no promise of the library that makes them
+    made = {key: _inside(key, schema[key]) for key in sorted(schema) if key != "title"}
     if made.get("default", ()) is None or isinstance(made.get("default"), dict):
         del made["default"]
     choices = [one for one in made.pop("anyOf", ()) if one != {"type": "null"}]
@@ -51,9 +58,9 @@ def _inside(key: str, value: Any) -> Any:  # noqa: ANN401 - whatever a schema ha
         return {name: _plain(one) for name, one in value.items()}
     if key in ("anyOf", "prefixItems"):
         return [_plain(one) for one in value]
-    return (
-        _plain(cast("Schema", value)) if key in ("items", "additionalProperties") and isinstance(value, dict) else value
-    )
+    if key in ("items", "additionalProperties") and isinstance(value, dict):
+        return _plain(cast("Schema", value))
+    return value
 
 
 if __name__ == "__main__":
