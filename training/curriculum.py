@@ -55,12 +55,27 @@ WHOLE: Mix = {
     "nested-branch": 0.03,
     "nested-join": 0.02,
 }
-FINISH: Mix = WHOLE | {"early": 0.02, "copy": 0.04, "join": 0.22}
+# Towards the end, what a whole run fails on most: long contexts, and the branches of a second block.
+LONGER: Mix = WHOLE | {"early": 0.02, "copy": 0.04, "join": 0.22}
+FINISH: Mix = {
+    "fork": 0.42,
+    "lookup": 0.06,
+    "early": 0.01,
+    "three": 0.03,
+    "sequence": 0.10,
+    "copy": 0.03,
+    "join": 0.25,
+    "calls": 0.04,
+    "nested-fork": 0.02,
+    "nested-branch": 0.02,
+    "nested-join": 0.02,
+}
 PHASES = (
     Phase(36, 1.0, 1.0, 5.0, BASICS),
     Phase(14, 1.0, 0.907, 5.0, WHOLE),
     Phase(20, 0.907, 0.6, 5.0, WHOLE),
-    Phase(60, 0.6, 0.0, 2.0, FINISH),
+    Phase(20, 0.6, 0.4, 2.0, LONGER),
+    Phase(46, 0.4, 0.0, 2.0, FINISH),
 )
 WARM_UP_ROUNDS = 3
 LOWEST_RATE = 0.01
@@ -88,7 +103,7 @@ def plan(number: int) -> Plan:
 
 
 def batches_of_round(seed: int, number: int, mix: Mix, encode: Encoder) -> list[tuple[str, list[Unit]]]:
-    """The batches of one round, each of one kind and of units of like length; they depend on nothing but the arguments."""
+    """The batches of one round, each of one kind and of units of like length; the arguments alone decide them."""
     rng = random.Random(f"{seed}/{number}")
     batches: list[tuple[str, list[Unit]]] = []
     for kind, count in _counts(rng, mix).items():

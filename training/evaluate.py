@@ -9,8 +9,7 @@ from statistics import fmean
 from typing import NamedTuple
 
 import anyio
-import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
 
 from apr_agents import Function, JoinRule, Outcome, Settings, account, load_dialect, run
 from apr_agents.engines.llamacpp.engine import EmbeddedEngine
@@ -109,7 +108,10 @@ async def play_on_llamacpp(gguf: Path, task: Task, drawn: Sequence[Problem]) -> 
     played: dict[int, Played] = {}
     places = anyio.CapacityLimiter(RUNS_AT_ONCE)
 
-    async with EmbeddedEngine(gguf, context_tokens=32_768, sequences=128, threads=1) as engine, anyio.create_task_group() as group:
+    async with (
+        EmbeddedEngine(gguf, context_tokens=32_768, sequences=128, threads=1) as engine,
+        anyio.create_task_group() as group,
+    ):
 
         async def play(number: int, problem: Problem) -> None:
             async with places:

@@ -6,7 +6,7 @@ quotient.
 """
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import combinations
 from typing import NamedTuple
 
@@ -44,7 +44,7 @@ class Choice(NamedTuple):
         return (self.operation.value, *self.others)
 
 
-@lru_cache(maxsize=None)
+@cache
 def operations(first: int, second: int) -> tuple[Operation, ...]:
     """All operations on two values that stay within the game, in canonical order.
 
@@ -65,15 +65,16 @@ def operations(first: int, second: int) -> tuple[Operation, ...]:
 
 def choices(numbers: Sequence[int]) -> Iterator[Choice]:
     """Every first operation of a game, pairs from left to right."""
-    for i, j in combinations(range(len(numbers)), 2):
-        others = tuple(number for k, number in enumerate(numbers) if k not in (i, j))
-        for operation in operations(numbers[i], numbers[j]):
+    for pair in combinations(range(len(numbers)), 2):
+        others = tuple(number for place, number in enumerate(numbers) if place not in pair)
+        for operation in operations(*(numbers[place] for place in pair)):
             yield Choice(operation, others)
 
 
 def choices_with_first(numbers: Sequence[int]) -> list[Choice]:
     """The first operations that use the first number: what the first block of a run tries."""
-    return list(choices(numbers))[: -len(choices_without_first(numbers)) or None]
+    every = list(choices(numbers))
+    return every[: len(every) - len(choices_without_first(numbers))]
 
 
 def choices_without_first(numbers: Sequence[int]) -> list[Choice]:

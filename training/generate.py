@@ -1,6 +1,7 @@
 """Greedy generation in PyTorch, many contexts at once, to compare with what llama.cpp generates."""
 
 from collections.abc import Collection, Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as functional
@@ -14,13 +15,13 @@ SHRINK_BELOW = 0.75
 
 
 class Memory:
-    """Keys and values of a batch of contexts, and the attention over them, first for prompts and then token by token."""
+    """Keys and values of a batch of contexts, and the attention over them: first prompts, then token by token."""
 
     def __init__(self, config: Config, contexts: Sequence[Sequence[int]], room: int) -> None:
         starts = [0]
         for context in contexts:
             starts.append(starts[-1] + len(context))
-        self._prompts = Rows([range(first, last) for first, last in zip(starts, starts[1:], strict=False)])
+        self._prompts = Rows([range(first, last) for first, last in pairwise(starts)])
         self._tokens, self._places = self._prompts.places()
         shape = (len(contexts), config.heads, self._prompts.longest + room, config.head_width)
         self._keys = [torch.zeros(shape) for _ in range(config.layers)]
@@ -72,9 +73,7 @@ def generate(model: Model, contexts: Sequence[Sequence[int]], stops: Collection[
 
 
 @torch.inference_mode()
-def _generate(
-    contexts: Sequence[Sequence[int]], model: Model, stops: Collection[int], most: int
-) -> list[list[int]]:
+def _generate(contexts: Sequence[Sequence[int]], model: Model, stops: Collection[int], most: int) -> list[list[int]]:
     memory = Memory(model.config, contexts, most)
     ids = torch.tensor([token for context in contexts for token in context])
     positions = torch.cat([torch.arange(len(context)) for context in contexts])

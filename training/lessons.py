@@ -15,7 +15,8 @@ from .units import CLOSE, NO_LOSS, Unit, UnitBuilder
 from .vocabulary import EOS, THINK, THINK_SEQUENTIAL
 
 CONCLUSION_WEIGHT = 3.0
-BRANCHES_PER_UNIT = 5
+BRANCHES_OF_FIRST_BLOCK = 5
+BRANCHES_OF_SECOND_BLOCK = 10
 FIRST_SUCCESS_SHARE = 0.2
 
 Lesson = Callable[[random.Random, Encoder], Unit]
@@ -51,16 +52,16 @@ def fork(rng: random.Random, encode: Encoder) -> Unit:
     branches = texts.branches(game.choices_with_first(problem.numbers), problem.target)
     unit = UnitBuilder(encode, texts.user_message(problem), THINK)
     unit.write("\n" + texts.outlines(branches))
-    _add_some_branches(rng, unit, branches)
+    _add_some_branches(rng, unit, branches, BRANCHES_OF_FIRST_BLOCK)
     return unit.finish()
 
 
-def _add_some_branches(rng: random.Random, unit: UnitBuilder, branches: Sequence[Branch]) -> None:
+def _add_some_branches(rng: random.Random, unit: UnitBuilder, branches: Sequence[Branch], most: int) -> None:
     """Up to two branches that hit, the rest drawn among the others."""
     shuffled = rng.sample(branches, len(branches))
     hits = [branch for branch in shuffled if branch.steps is not None][:2]
     others = [branch for branch in shuffled if branch not in hits]
-    for branch in (hits + others)[:BRANCHES_PER_UNIT]:
+    for branch in (hits + others)[:most]:
         unit.branch(branch.number, branch.body + CLOSE)
 
 
@@ -77,7 +78,7 @@ def join(rng: random.Random, encode: Encoder) -> Unit:
     second = texts.branches(game.choices_without_first(problem.numbers), problem.target)
     unit.write(texts.outlines(second))
     if rng.random() < 0.5:
-        _add_some_branches(rng, unit, second)
+        _add_some_branches(rng, unit, second, BRANCHES_OF_SECOND_BLOCK)
         return unit.finish()
     finished = finished_branches(rng, second)
     unit.join(finished)
@@ -106,7 +107,7 @@ def look_up(rng: random.Random, encode: Encoder) -> Unit:
     openings = game.choices_with_first(problem.numbers)
     unit = UnitBuilder(encode, texts.user_message(problem), THINK)
     unit.write("\n" + texts.outlines(_openings_only(openings, problem)))
-    if rng.random() < 0.3:
+    if rng.random() < 0.5:
         unit.join(_openings_only(openings, problem))
         openings = game.choices_without_first(problem.numbers)
         unit.write(texts.outlines(_openings_only(openings, problem)))

@@ -22,8 +22,7 @@ CHAT_TEMPLATE = (
 
 def build() -> Tokenizer:
     """A byte-level BPE with the pre-tokenizer of GPT-2; the control tags are special tokens."""
-    vocab = {token: number for token, number in vocabulary.ids().items()}
-    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=vocabulary.merges()))
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary.ids(), merges=vocabulary.merges()))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([AddedToken(tag, special=True, normalized=False) for tag in vocabulary.CONTROL])

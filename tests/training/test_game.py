@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,14 +47,14 @@ def test_what_is_no_solution() -> None:
 
 
 @given(hands, st.randoms(use_true_random=False))
-def test_the_split_does_not_see_the_order(hand: tuple[int, ...], rng) -> None:  # noqa: ANN001
+def test_the_split_does_not_see_the_order(hand: tuple[int, ...], rng: random.Random) -> None:
     shuffled = list(hand)
     rng.shuffle(shuffled)
     assert problems.held_out(hand) == problems.held_out(tuple(shuffled))
 
 
 @given(st.integers(3, 4), st.booleans(), st.randoms(use_true_random=False))
-def test_test_problems_are_unseen_and_solvable(count: int, unseen: bool, rng) -> None:  # noqa: ANN001
+def test_test_problems_are_unseen_and_solvable(count: int, unseen: bool, rng: random.Random) -> None:
     drawn: Problem = problems.draw_solvable(rng, count, unseen=unseen)
     assert problems.held_out(drawn.numbers) == unseen
     assert game.solve(*drawn) != game.NO_SOLUTION

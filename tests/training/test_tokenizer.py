@@ -43,7 +43,7 @@ def llama() -> Iterator[Model]:
 
 def test_game_texts_have_the_same_ids_everywhere(llama: Model) -> None:
     encode = Encoder()
-    rng = random.Random(5)
+    rng = random.Random(5)  # noqa: S311
     seen = 0
     for lesson in LESSONS.values():
         for _ in range(100):
@@ -75,7 +75,8 @@ def test_tags_in_plain_text_are_bytes(llama: Model, text: str) -> None:
 
 def test_words_of_the_game_are_single_tokens() -> None:
     words = [f" {number}" for number in range(201)] + [str(label) for label in range(1, 17)]
-    words += [" hit", "hit", " none", "none", " then", " in", " answer", " Target", "Numbers", " ->", " +", " -", " *", " /"]
+    words += [" hit", "hit", " none", "none", " then", " in", " answer", " Target", "Numbers"]
+    words += [" ->", " +", " -", " *", " /"]
     for word in words:
         assert CONTROL.encode(word, add_special_tokens=False).ids == [vocabulary.word_id(word)]
 
