@@ -64,7 +64,9 @@ class RunningBlock:
         self.decision: Decision | None = None
         self.late = False
         self._met = 0
+        self._number = walk.blocks
         self._forked = walk.recorder.now()
+        self._record()
         for planned in plan.refused:
             refused = refuse(walk.shared, planned)
             walk.recorder.absorb(refused)
@@ -130,9 +132,8 @@ class RunningBlock:
         for name, work in self.works.items():
             if name not in known:
                 self._book(name, work.cancelled())
-        rule = shared.settings.join
         shown = [outcome for outcome in self.outcomes if outcome.branch.outcome != "cancelled"]
-        if rule.order == "number":
+        if shared.settings.join.order == "number":
             shown.sort(key=lambda outcome: BranchPath.parse(outcome.branch.path))
         self.joined = tuple(outcome.joined() for outcome in shown)
         for outcome in self.joined:
@@ -143,9 +144,13 @@ class RunningBlock:
         if walk.parser is not None:
             walk.parser.joined()
         walk.recorder.close()
-        trigger = self.decision.trigger if self.decision else None
-        walk.recorder.block(Block(str(walk.path), walk.blocks, str(rule), trigger))
+        self._record()
         walk.outcomes += self.joined
+
+    def _record(self) -> None:
+        trigger = self.decision.trigger if self.decision else None
+        rule = str(self.walk.shared.settings.join)
+        self.walk.recorder.block(Block(str(self.walk.path), self._number, rule, trigger))
 
     def _edges(self) -> tuple[Edge, ...]:
         """To the join: from the last span of each joined branch, and from the wait for a deadline."""

@@ -34,7 +34,7 @@ class Recorder:
         self._after = after
         self._count = 0
         self._entries: dict[str, Span | Recorder | Outcome] = {}
-        self._blocks: list[Block] = []
+        self._blocks: dict[int, Block] = {}
         self._open: Span | None = None
         self.notes: list[str] = []
 
@@ -86,12 +86,13 @@ class Recorder:
         self._entries[outcome.branch.path] = outcome
 
     def block(self, block: Block) -> None:
-        self._blocks.append(block)
+        """Record a block at its fork, and once more when its join has happened."""
+        self._blocks[block.number] = block
 
     def records(self) -> Records:
         """Everything so far; an open span ends now."""
         spans: list[Span] = []
-        blocks = list(self._blocks)
+        blocks = list(self._blocks.values())
         branches: list[Branch] = []
         notes = list(self.notes)
         for entry in self._entries.values():

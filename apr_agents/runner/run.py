@@ -11,6 +11,7 @@ from functools import partial
 
 import anyio
 
+from apr_agents.accounting.threadweaver import TAGS
 from apr_agents.context import Context, ids_of
 from apr_agents.dialects import Dialect
 from apr_agents.engines.base import Engine, Message
@@ -171,7 +172,7 @@ class LiveRun:
             blocks=records.blocks,
             branches=records.branches,
             response=response,
-            tags=_single_ids(self._engine, self._settings.dialect),
+            tags=_published_tags(self._engine, self._settings.dialect),
             notes=tuple(notes),
         )
 
@@ -213,13 +214,9 @@ def messages(question: Sequence[Message], settings: Settings, trained: Sequence[
     return (Message("system", "\n\n".join(told)), *question) if told else tuple(question)
 
 
-def _single_ids(engine: Engine, dialect: Dialect) -> dict[str, int] | None:
-    """The ids of the block's and the branch's tags; None unless each is one token."""
-    found: dict[str, int] = {}
-    tags = dialect.tags
-    for tag in (tags.block_open, tags.block_close, tags.branch_open, tags.branch_close):
-        ids = engine.encode(tag, control=True) if tag else None
-        if tag is None or ids is None or len(ids) != 1:
-            return None
-        found[tag] = ids[0]
-    return found
+def _published_tags(engine: Engine, dialect: Dialect) -> dict[str, int] | None:
+    """The ids of the four tags of ThreadWeaver's figures; None unless the dialect has them and each is one token."""
+    roles = dialect.tags.roles()
+    ids = {tag: engine.encode(tag, control=True) for tag in TAGS if tag in roles}
+    single = {tag: one[0] for tag, one in ids.items() if one is not None and len(one) == 1}
+    return single if len(single) == len(TAGS) else None

@@ -84,11 +84,12 @@ class Walk:
             return self._no_room()
         granted = shared.ledger.reserve(wanted)
         request = self._request(granted)
-        reusable = self._reusable()
+        reusable: int | None = None
         text = Growing(request, shared.settings.dialect.tags.roles())
         try:
             async with place(shared, self.recorder):
                 self.recorder.open(kind)
+                reusable = self._reusable()
                 finish = await self._read(request, text)
         except EngineError:
             self._settle(granted, reusable, text, None, "failed")
@@ -173,15 +174,21 @@ class Walk:
         # Of a request that gave nothing it is not known that the engine evaluated any of it.
         if reusable is not None and (finish or text.count):
             self.shared.prefixes.add(context, unevaluated=1 if text.count else 0)
-        generated = max(finish.usage.generated, text.count) if finish else text.count
-        prompt = finish.usage.prompt if finish else self.context.tokens
-        cached = finish.usage.cached if finish else None
-        timings = finish.timings if finish else None
-        self.shared.ledger.settle(granted, generated)
-        self.allowance -= generated
+        tokens = _tokens(self.context, text, finish, reusable)
+        self.shared.ledger.settle(granted, tokens.generated)
+        self.allowance -= tokens.generated
         self.context = context
+        timings = finish.timings if finish else None
         phases = Phases(timings.queue, timings.prefill, timings.decode) if timings else None
-        self.recorder.close(outcome, Tokens(prompt, cached, reusable, generated), phases)
+        self.recorder.close(outcome, tokens, phases)
+
+
+def _tokens(prompt: Context, text: Growing, finish: Finish | None, reusable: int | None) -> Tokens:
+    """What a request is charged: by the engine's account, but never less than what was seen to come and go."""
+    usage = finish.usage if finish else None
+    asked = prompt.tokens if prompt.segment.ids is not None or usage is None else usage.prompt
+    cached = None if usage is None or usage.cached is None else min(usage.cached, asked)
+    return Tokens(asked, cached, reusable, max(usage.generated, text.count) if usage else text.count)
 
 
 def _stopped(finish: Finish, text: Growing) -> Finish:

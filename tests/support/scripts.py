@@ -37,7 +37,7 @@ def closed(text: str, dialect: Dialect = THREADWEAVER) -> str:
 
 
 def slow(text: str, seconds: float, dialect: Dialect = THREADWEAVER) -> Reply:
-    """A branch of one word that takes this many virtual seconds, and ends by itself."""
+    """A branch of one word, thus two tokens, that takes this many virtual seconds and ends by itself."""
     return Reply(closed(text, dialect), token_seconds=seconds / 2)
 
 
