@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ import gguf
 import numpy as np
 from numpy.typing import NDArray
 
+SCALE = float(os.environ.get("SC", "1.5"))
 SPECIAL = ("<pad>", "<bos>", "<eos>")
 TAGS = tuple(f"<{slash}{name}>" for name in ("Parallel", "Outlines", "Outline", "Thread") for slash in ("", "/"))
 TEMPLATE = (
@@ -71,7 +73,7 @@ class _Tensors:
         self._random = np.random.default_rng(model.seed)
 
     def matrix(self, name: str, rows: int, columns: int) -> None:
-        data = self._random.standard_normal((rows, columns), dtype=np.float32) * np.float32(1.5 / columns**0.5)
+        data = self._random.standard_normal((rows, columns), dtype=np.float32) * np.float32(columns**-0.5)
         if self._quantized:
             kind = gguf.GGMLQuantizationType.Q8_0
             self._writer.add_tensor(f"{name}.weight", gguf.quants.quantize(data, kind), raw_dtype=kind)

@@ -14,6 +14,12 @@ from apr_agents.engines.llamacpp.model import Model
 from apr_agents.errors import EngineUnavailable
 
 _OUT_OF_CELLS = 1
+_NO_FLASH_ATTENTION = 0
+"""llama.cpp's flash attention sums 16-bit values in the order of the cells, so that what else is cached changes an
+answer (logits by 0.1 on small quantised models); without it they change by 1e-6, but all scores are in memory at once.
+"""
+_EXACT_BYTES = 1 << 28
+"""The most memory for these scores before flash attention is let in."""
 
 
 class DecodeFailed(Exception):
@@ -44,15 +50,17 @@ class Decoder:
         params.n_seq_max = params.n_outputs_max = sequences
         params.n_threads = params.n_threads_batch = threads
         params.kv_unified = True  # without it, forking a part of a sequence aborts the process
+        if batch * cells * model.heads * c.sizeof(c.c_float) <= _EXACT_BYTES:
+            params.flash_attn_type = _NO_FLASH_ATTENTION
         library.forget()
         self.handle: int | None = self._api.llama_init_from_model(model.handle, params)
         if not self.handle:
             reason = library.reason() or "it gave no reason"
             raise EngineUnavailable(f"llama.cpp cannot open a context of {cells} tokens: {reason}; ask for fewer")
         self.cells: int = self._api.llama_n_ctx(self.handle)
-        self.batch = batch
+        self.batch: int = self._api.llama_n_batch(self.handle)  # no more than there are cells
         self._memory: int = self._api.llama_get_memory(self.handle)
-        self._arrays = _Arrays(batch)
+        self._arrays = _Arrays(self.batch)
 
     def close(self) -> None:
         if self.handle:

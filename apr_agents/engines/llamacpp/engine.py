@@ -145,7 +145,7 @@ def with_bos(model: Model, segments: Sequence[Segment]) -> list[Segment]:
 def check_settings(context_tokens: int | None, sequences: int, threads: int | None, batch: int) -> None:
     """Raises UsageError for the first of these that cannot be meant."""
     limits = {
-        "context_tokens": (context_tokens, 2**31 - 1),
+        "context_tokens": (context_tokens, 2**22),
         "sequences": (sequences, bindings.MAX_SEQUENCES),
         "threads": (threads, 512),
         "batch": (batch, 65_536),
