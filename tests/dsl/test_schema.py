@@ -20,7 +20,7 @@ INVALID = ROOT / "tests" / "data" / "invalid"
 VALIDATOR = Draft202012Validator(workflow_schema())
 
 ONLY_LOADING_TELLS = {
-    "check-arguments", "check-argument-types", "check-pattern", "check-unknown", "dialect-unknown", "functions",
+    "check-arguments", "check-argument-types", "check-pattern", "check-pattern-long", "check-unknown", "dialect-unknown", "functions",
     "input-bounds", "input-default", "input-name", "join-count", "join-quorum", "join-until", "join-until-pattern",
     "reference-unclosed", "reference-unknown", "reference-without-inputs",
     "fraction-of-a-token",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import tracemalloc
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apr_agents.dialects import Dialect
-from apr_agents.dsl.inputs import Input
+from apr_agents.dsl.checks import answer_in, run_check
+from apr_agents.dsl.inputs import Input, read_inputs
 from apr_agents.dsl.spec import BudgetSpec, CheckSpec, DialectSpec, JoinSpec, Reason, SamplingSpec, Workflow
+from apr_agents.dsl.templates import render
 from apr_agents.dsl.yaml import MAX_PROBLEMS, load_workflow, parse_workflow
 from apr_agents.engines.base import Sampling
 from apr_agents.errors import WorkflowError
@@ -167,3 +170,50 @@ def test_so_many_problems_are_told_and_no_more() -> None:
     assert len(caught.value.problems) == MAX_PROBLEMS + 1
     assert caught.value.problems[0].startswith("f:1 $.k0: unknown key")
     assert caught.value.problems[-1] == "f: there are more problems than these"
+
+
+@pytest.mark.parametrize(
+    ("written", "verdict"),
+    [
+        ("hit in 6, answer: 26 - 21 = 5 then 45 / 5 = 9 then 27 - 9 = 18", (True, "each step is true")),
+        ("hit in 6, answer: 26 - 21 = 5 then 45 / 5 = 8 then 26 - 8 = 18", (False, "step 2 says 45 / 5 = 8; it is 9")),
+        ("hit in 6, answer: 26 - 21 = 5 then 45 / 5 = 9", (False, "the last step gives 9; the target is 18")),
+        ("none", (False, "there is no answer")),
+    ],
+)
+def test_the_countdown_example_tells_a_right_answer_from_a_wrong_one(written: str, verdict: tuple[bool, str]) -> None:
+    workflow = load_workflow(EXAMPLES / "countdown.yaml")
+    (step,) = workflow.steps
+    values = read_inputs(workflow.inputs, ["numbers=26 45 27 21", "target=18"])
+    assert render(step.reason, values) == "Numbers: 26 45 27 21 Target: 18"
+    assert step.check is not None
+    checked = run_check(step.check, answer_in(written, step.answer), values)
+    assert (checked.ok, checked.detail.startswith(verdict[1])) == (verdict[0], True)
+
+
+HOSTILE = {
+    "keys": "".join(f"k{number}: 1\n" for number in range(4_900)),
+    "inputs": "name: a\nsteps: [{reason: x}]\ninputs:\n" + "".join(f" k{n}: {{type: y, u: 1}}\n" for n in range(1_600)),
+    "nothing": "".join(f"k{number}:\n" for number in range(4_900)),
+    "functions": f"name: a\nsteps: [{{reason: x, functions: [{'a, ' * 9_000}]}}]",
+    "default": f"name: a\nsteps: [{{reason: x}}]\ninputs: {{a: {{type: integers, default: [{'a, ' * 9_000}]}}}}",
+    "references": f"name: a\nsteps: [{{reason: '{'${x}' * 60_000}'}}]",
+    "unclosed": f"name: a\nsteps: [{{reason: '{'${' * 120_000}'}}]",
+    "long-key": f"? {'a' * 250_000}\n: 1\n",
+    "long-name": f"name: {'a' * 250_000}\n",
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_file_gets_few_short_lines_for_little_memory(text: str) -> None:
+    """Plain YAML within its bounds, made to have as many or as large problems as it can."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(WorkflowError) as caught:
+            parse_workflow(text, "f")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 16 * 2**20
+    assert len(caught.value.problems) <= MAX_PROBLEMS + 1
+    assert len(str(caught.value)) < 10_000
