@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from apr_agents.accounting.figures import BranchFigures, ForkFigures
 from apr_agents.accounting.graph import Chain, Graph, wasted
 from apr_agents.accounting.joins import BlockKey, Join, block_of, place_in_block
-from apr_agents.paths import BranchPath
 from apr_agents.trace import Block, Branch, Trace
 
 
@@ -42,11 +41,24 @@ def fork_figures(
     members: dict[BlockKey, list[Branch]] = {}
     for branch in sorted(trace.branches, key=lambda branch: place_in_block(branch.path)):
         members.setdefault(block_of(branch.path), []).append(branch)
-    blocks = sorted(trace.blocks, key=lambda block: (BranchPath.parse(block.path), block.number))
-    keys = [(block.path, block.number) for block in blocks]
     return tuple(
-        _fork(block, members.get(key, []), joins.get(key), extents) for block, key in zip(blocks, keys, strict=True)
+        _fork(block, members.get(key, []), joins.get(key), extents)
+        for block in _outer_first(trace.blocks, members)
+        for key in [(block.path, block.number)]
     )
+
+
+def _outer_first(blocks: Iterable[Block], members: Mapping[BlockKey, Sequence[Branch]]) -> Iterator[Block]:
+    """The run's own blocks, then for each of their branches in order its own, and so on inwards."""
+    written: dict[str, list[Block]] = {}
+    for block in sorted(blocks, key=lambda block: block.number):
+        written.setdefault(block.path, []).append(block)
+    pending = [""]
+    while pending:
+        own = written.get(pending.pop(), [])
+        yield from own
+        inner = [branch.path for block in own for branch in members.get((block.path, block.number), ())]
+        pending += reversed(inner)
 
 
 def _fork(block: Block, members: list[Branch], join: Join | None, extents: Mapping[str, Extent]) -> ForkFigures:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from apr_agents.accounting import Report, ThreadWeaverFigures, WhatIf
-from apr_agents.report.words import JOINT, Signs, Unit, percent, ratio, safe, tokens
+from apr_agents.report.words import JOINT, Signs, Unit, percent, plural, ratio, safe, tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ def lines(report: Report, unit: Unit, signs: Signs) -> list[Line]:
     ]
     if report.tokens.wasted:
         without = ratio(report.acceleration_ratio_without_waste)
-        lost = f"{tokens(report.tokens.wasted)} tokens by losers {signs.dot} {signs.eta} {without} without them"
+        lost = f"{plural(report.tokens.wasted, 'token')} by losers {signs.dot} {signs.eta} {without} without them"
         found.append(Line("wasted", lost))
     if report.threadweaver is not None:
         found.append(Line("ThreadWeaver", _threadweaver(report.threadweaver, signs)))
@@ -98,5 +98,5 @@ def _help(what_ifs: tuple[WhatIf, ...], unit: Unit, signs: Signs) -> str:
         return "nothing that is measured here"
     best = what_ifs[0]
     gains = [f"{signs.minus}{unit.write(best.seconds)}"] if unit.shows(best.seconds) else []
-    gains += [f"{signs.minus}{tokens(best.tokens)} tokens"] if best.tokens else []
+    gains += [f"{signs.minus}{plural(best.tokens, 'token')}"] if best.tokens else []
     return f"{best.words}: {', '.join(gains)}"

@@ -10,7 +10,7 @@ from rich.text import Text
 from apr_agents.accounting import BranchFigures, ForkFigures, Piece, Report
 from apr_agents.report.bars import Axis
 from apr_agents.report.rows import Row, rows
-from apr_agents.report.words import ASCII, UNICODE, Signs, Unit, fit, safe, tokens, wrap
+from apr_agents.report.words import ASCII, UNICODE, Signs, Unit, fit, plural, safe, tokens, wrap
 
 HEADINGS = 13
 """Cells of the headings below the tree."""
@@ -48,7 +48,8 @@ class Layout:
         report = self.report
         names = (report.engine, report.dialect, report.mode, report.ended)
         title = f" {self.signs.dot} ".join(safe(name, self.signs) for name in names)
-        return Text.assemble((f"run {report.run_id}", "bold"), "  ", (title, "dim"), overflow="ellipsis", no_wrap=True)
+        run = f"run {safe(report.run_id, self.signs)}"
+        return Text.assemble((run, "bold"), "  ", (fit(title, self.width - len(run) - 2, self.signs.ellipsis), "dim"))
 
     def tree(self) -> Iterator[Text]:
         """The axis, the run, and a row for each block and branch."""
@@ -77,7 +78,7 @@ class Layout:
             name = self._name(row, f"block {item.number} {self.signs.dot} {item.rule}", "dim")
             return self._columns(name, ("", False), ("", False), Text(self._clip(self._remark(item)), "dim"))
         count = len(item.branches) or len(item.forks)
-        name = self._name(row, f"{self.signs.ellipsis} {count:,} more {item.name}", "dim")
+        name = self._name(row, f"{self.signs.ellipsis} {plural(count, item.name)} more", "dim")
         seconds = self.unit.write(max(branch.seconds for branch in item.inside))
         generated = tokens(sum(branch.tokens for branch in item.inside))
         return self._columns(name, (generated, False), (seconds, False), Text(self._clip("the longest of them"), "dim"))
@@ -108,13 +109,15 @@ class Layout:
         if fork.trigger is not None and fork.straggler is not None:
             parts = [f"{_short(fork.straggler)} let it join"]
         elif fork.straggler is not None and fork.lead_seconds is not None:
-            parts = [f"{_short(fork.straggler)} was last, by {self.unit.write(fork.lead_seconds)}"]
+            apart = self.unit.shows(fork.lead_seconds)
+            last = f"{_short(fork.straggler)} was last, by {self.unit.write(fork.lead_seconds)}"
+            parts = [last if apart else "the last ones ended together"]
         elif any(branch.joined for branch in fork.branches):
             parts = [] if fork.straggler else ["joined at its deadline"]
         else:
             parts = ["joined nothing"]
         if fork.wasted_tokens:
-            parts.append(f"{tokens(fork.wasted_tokens)} tokens wasted")
+            parts.append(f"{plural(fork.wasted_tokens, 'token')} wasted")
         return f" {self.signs.dot} ".join(parts)
 
     def _clip(self, words: str) -> str:

@@ -9,6 +9,8 @@ from apr_agents.accounting import BranchFigures, ForkFigures, Report
 
 SHOWN = 12
 """Branches of a block, and blocks of a branch, that have a row of their own."""
+DEEPEST = 8
+"""Blocks inside one another that have rows of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,7 @@ class Others:
 
     @property
     def name(self) -> str:
-        return "branches" if self.branches else "blocks"
+        return "branch" if self.branches else "block"
 
     @property
     def inside(self) -> tuple[BranchFigures, ...]:
@@ -56,7 +58,9 @@ def rows(report: Report) -> list[Row]:
         if isinstance(row.item, ForkFigures):
             pending += _children(_few_branches(row.item.branches), trunks)
         elif isinstance(row.item, BranchFigures):
-            pending += _children(_few_forks(forks.get(row.item.path, [])), trunks)
+            inner = forks.get(row.item.path, [])
+            few = _few_forks(inner) if len(trunks) < 2 * DEEPEST or not inner else [Others(forks=tuple(inner))]
+            pending += _children(few, trunks)
     return found
 
 

@@ -65,6 +65,11 @@ def tokens(count: int) -> str:
     return f"{count:,}"
 
 
+def plural(count: int, name: str) -> str:
+    """So many of these, such as `1 token` and `1,204 branches`."""
+    return f"{count:,} {name}" + ("" if count == 1 else "es" if name.endswith("ch") else "s")
+
+
 def ratio(value: float) -> str:
     return f"{value:.2f}"
 
