@@ -19,11 +19,12 @@ ROOT = Path(__file__).parent.parent.parent
 INVALID = ROOT / "tests" / "data" / "invalid"
 VALIDATOR = Draft202012Validator(workflow_schema())
 
-ONLY_LOADING_TELLS = """
-check-arguments check-argument-types check-pattern check-pattern-long check-unknown dialect-unknown functions
-input-bounds input-default input-name join-count join-quorum join-until join-until-pattern
-reference-unclosed reference-unknown reference-without-inputs fraction-of-a-token
-""".split()
+ONLY_LOADING_TELLS = {
+    "check-arguments", "check-argument-types", "check-pattern", "check-pattern-long", "check-unknown",
+    "dialect-unknown", "fraction-of-a-token", "functions", "input-bounds", "input-default", "input-name",
+    "join-count", "join-quorum", "join-until", "join-until-pattern",
+    "reference-unclosed", "reference-unknown", "reference-without-inputs",
+}  # fmt: skip
 """Invalid files whose shape is right: what their fields mean together is wrong, or 5.0 is an integer to the schema."""
 
 
