@@ -36,14 +36,16 @@ def _ignore(progress: Progress) -> None:
 
 
 class Lines:
-    """One line for each fork, ended branch and join."""
+    """One line for the first token, each fork, ended branch and join."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._start = time.monotonic()
+        self._quiet = True
 
     def show(self, progress: Progress) -> None:
-        line = line_of(progress)
+        line = "the first token" if self._quiet else line_of(progress)
+        self._quiet = False
         if line:
             self._console.print(f"{time.monotonic() - self._start:7.2f}s  {line}", soft_wrap=True, markup=False)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import click
 from rich.console import Console
 from rich.text import Text
 
 from apr_agents.accounting import account
+from apr_agents.cli.refusal import Refusal
 from apr_agents.dsl.execute import Answered
 from apr_agents.report.json import Check, RunOutput, run_to_json
 from apr_agents.report.text import render
@@ -55,8 +55,8 @@ def as_object(answered: Answered) -> dict[str, Any]:
 
 
 def write_trace(file: Path, trace: Trace) -> None:
-    """Store the trace. Raises click's UsageError when the file cannot be written."""
+    """Store the trace. Raises Refusal when the file cannot be written."""
     try:
         file.write_text(trace.dump() + "\n", encoding="utf-8")
     except OSError as error:
-        raise click.UsageError(f"{file}: {error.strerror}") from error
+        raise Refusal(f"{file}: {error.strerror}") from error

@@ -14,6 +14,7 @@ import click
 
 from apr_agents.cli.live import watcher
 from apr_agents.cli.output import as_object, say, write_trace
+from apr_agents.cli.refusal import Refusal
 from apr_agents.dsl.execute import Answered, judge, question_of, settings_of
 from apr_agents.dsl.functions import load_functions
 from apr_agents.dsl.inputs import Value, read_inputs
@@ -58,14 +59,14 @@ def command(
     try:
         job = Job(load_workflow(workflow), inputs, engine, options, functions, mode, seed)
     except AprError as error:
-        raise click.UsageError(str(error)) from error
+        raise Refusal(str(error)) from error
     interrupted = False
     try:
         anyio.run(job.run, not as_json or sys.stderr.isatty())
     except KeyboardInterrupt:
         interrupted = True
     except (UsageError, EngineError) as error:
-        raise click.UsageError(str(error)) from error
+        raise Refusal(str(error)) from error
     answered = job.answered(interrupted=interrupted)
     if answered is None:
         sys.exit(_EXIT_INTERRUPTED)
