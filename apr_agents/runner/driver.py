@@ -49,7 +49,7 @@ async def run_block(walk: Walk, plan: Plan) -> End | None:
     walk.blocks += 1
     branches = plan_branches(walk, plan)
     if branches.untold:
-        await walk.note(f"block {walk.blocks}: {branches.untold} more outlines are refused, and the model is not told")
+        await walk.note(f"block {walk.blocks}: {branches.untold} more refused outlines are not shown to the model")
     # A fair share each, and one kept for the synthesis: what a branch gets does not depend on who asks first.
     share = walk.allowance // (len(branches.started) + 1)
     works = {str(planned.path): _work(walk, planned, share) for planned in branches.started}

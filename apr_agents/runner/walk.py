@@ -20,6 +20,9 @@ from apr_agents.runner.settings import request_seed
 from apr_agents.runner.shared import End, Shared, engine_errors, place
 from apr_agents.trace import Kind, Phases, Tokens
 
+_MAX_NOTES = 100
+"""In one branch: a model may write any number of malformed tags."""
+
 
 class Walk:
     """One context and how far it has come.
@@ -145,8 +148,14 @@ class Walk:
                 await self.note(f"{event.kind} at {event.offset}: {event.detail}")
 
     async def note(self, note: str) -> None:
+        """Note something, up to the bound of notes in one branch."""
+        notes = self.recorder.notes
+        if len(notes) > _MAX_NOTES:
+            return
+        if len(notes) == _MAX_NOTES:
+            note = "there is more to note than is kept"
         where = f"branch {self.path}: " if self.path.depth else ""
-        self.recorder.notes.append(where + note)
+        notes.append(where + note)
         await self.shared.tell(Noted(str(self.path), note))
 
     async def finish(self) -> None:
