@@ -44,7 +44,7 @@ def read_head(text: str, dialect: Dialect) -> Head:
     label, colon, rest = text.partition(":")
     number = label.strip()
     if not colon or len(label) >= HEAD or not _compiled(dialect.number_pattern).fullmatch(number):
-        return Head(None, text, (_not_a_number(text.strip()),))
+        return Head(None, text, (_not_a_number((label if colon else text).strip()),))
     digits = _PART.findall(number)
     if max(map(len, digits), default=0) > _DIGITS:
         return Head(None, text, (_bad(f"the number {number[:20]} is too large", repaired=False),))

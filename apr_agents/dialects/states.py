@@ -69,14 +69,13 @@ class States:
                 tags.outlines_close: self._cross_outlines,
             },
             "branches": {**in_block, tags.conclusion_open: self._begin_conclusion},
-            "head": {},
             "conclusion": {
                 tags.block_open: self._reopen,
                 tags.block_close: self._close_block,
                 tags.conclusion_close: self._end_conclusion,
             },
             "after": {tags.conclusion_open: self._begin_conclusion},
-            "ended": {},
+            "ended": dict.fromkeys(tags.roles(), self._stray_text),
         }
 
     # What the parser asks and tells

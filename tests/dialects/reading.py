@@ -46,7 +46,8 @@ def merged(events: Iterable[Event]) -> list[Event]:
     """These events with adjacent text put together: where a text was cut is no fact about it."""
     found: list[Event] = []
     for event in events:
-        if isinstance(event, Text) and found and isinstance(last := found[-1], Text):
+        last = found[-1] if found else None
+        if isinstance(event, Text) and isinstance(last, Text) and event.offset == last.offset + len(last.text):
             found[-1] = Text(last.text + event.text, last.offset)
         else:
             found.append(event)

@@ -88,4 +88,3 @@ def test_text_behind_changes_nothing(name: str) -> None:
 
 def test_every_verdict_has_a_case_and_only_known_ones_have() -> None:
     assert {kind for case in CASES.values() for kind, _, _ in case.expected} == set(VERDICTS)
-

@@ -108,8 +108,8 @@ def test_a_plan_without_a_usable_outline_forks_nothing_and_goes_on_as_text() -> 
 
 
 JOINED: dict[str, tuple[str, list[Event], str, list[Event]]] = {
-    "threadweaver": (f"<Parallel>{PLAN}", [Closed(85)], "\nso", [Text("\nso", 85)]),
-    "threadweaver-code": (f"<Parallel>{PLAN}", [], "</Parallel>so", [Closed(85), Text("so", 96)]),
+    "threadweaver": (f"<Parallel>{PLAN}", [Closed(83)], "\nso", [Text("\nso", 83)]),
+    "threadweaver-code": (f"<Parallel>{PLAN}", [], "</Parallel>so", [Closed(83), Text("so", 94)]),
     "multiverse": (
         "<Parallel><Goal><Outline>1: a</Outline></Goal>",
         [],
