@@ -11,10 +11,9 @@ from . import game, problems, texts
 from .problems import Problem
 from .texts import Branch
 from .tokenizer import Encoder
-from .units import CLOSE, NO_LOSS, Unit, UnitBuilder
+from .units import CLOSE, CONCLUSION_WEIGHT, NO_LOSS, Unit, UnitBuilder
 from .vocabulary import EOS, THINK, THINK_SEQUENTIAL
 
-CONCLUSION_WEIGHT = 3.0
 BRANCHES_OF_FIRST_BLOCK = 5
 BRANCHES_OF_SECOND_BLOCK = 10
 FIRST_SUCCESS_SHARE = 0.2
@@ -34,15 +33,19 @@ def early_hit(rng: random.Random, encode: Encoder) -> Unit:
 
 def _sequence(encode: Encoder, problem: Problem, mode: str) -> Unit:
     unit = UnitBuilder(encode, texts.user_message(problem), mode)
-    unit.write(texts.three_in_sequence(problem) + EOS)
-    return unit.finish()
+    return _written(unit, *texts.three_in_sequence(problem))
 
 
 def sequence(rng: random.Random, encode: Encoder) -> Unit:
     """Four numbers without a fork."""
     problem = problems.draw_four(rng)
     unit = UnitBuilder(encode, texts.user_message(problem), THINK_SEQUENTIAL)
-    unit.write(texts.four_in_sequence(problem) + EOS)
+    return _written(unit, *texts.four_in_sequence(problem))
+
+
+def _written(unit: UnitBuilder, search: str, verdict: str) -> Unit:
+    unit.write(search)
+    unit.write(verdict + EOS, CONCLUSION_WEIGHT)
     return unit.finish()
 
 
@@ -62,7 +65,7 @@ def _add_some_branches(rng: random.Random, unit: UnitBuilder, branches: Sequence
     hits = [branch for branch in shuffled if branch.steps is not None][:2]
     others = [branch for branch in shuffled if branch not in hits]
     for branch in (hits + others)[:most]:
-        unit.branch(branch.number, branch.body + CLOSE)
+        unit.branch(branch.number, branch.search, branch.verdict + CLOSE)
 
 
 def join(rng: random.Random, encode: Encoder) -> Unit:
@@ -112,7 +115,7 @@ def look_up(rng: random.Random, encode: Encoder) -> Unit:
         openings = game.choices_without_first(problem.numbers)
         unit.write(texts.outlines(_openings_only(openings, problem)))
     for branch in _openings_only(openings, problem):
-        unit.branch(branch.number, branch.body)
+        unit.branch(branch.number, branch.search)
     return unit.finish()
 
 

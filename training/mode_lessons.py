@@ -3,9 +3,9 @@
 import random
 
 from . import game, problems, texts
-from .lessons import CONCLUSION_WEIGHT, concluded, finished_branches
+from .lessons import concluded, finished_branches
 from .tokenizer import Encoder
-from .units import CLOSE, NO_LOSS, Unit, UnitBuilder
+from .units import CLOSE, CONCLUSION_WEIGHT, NO_LOSS, Unit, UnitBuilder
 from .vocabulary import EOS, THINK_CALLS, THINK_NESTED
 
 
@@ -48,7 +48,7 @@ def nested_branch(rng: random.Random, encode: Encoder) -> Unit:
     unit.write(branch.search, NO_LOSS)
     if rng.random() < 0.4:
         for inner in branch.inner:
-            unit.branch(inner.number, inner.body + CLOSE)
+            unit.branch(inner.number, inner.search, inner.verdict + CLOSE)
         return unit.finish()
     joined = finished_branches(rng, branch.inner)
     unit.join(joined)

@@ -27,11 +27,6 @@ class Branch(NamedTuple):
     steps: list[Operation] | None
     inner: tuple["Branch", ...] = ()
 
-    @property
-    def body(self) -> str:
-        """All that a branch without a block of its own writes."""
-        return self.search + self.verdict
-
 
 def user_message(problem: Problem) -> str:
     """A problem as the user states it."""
@@ -94,22 +89,22 @@ def conclusion(of: Sequence[Branch]) -> str:
     return f"hit in {hit.number}, answer: {game.steps_text(hit.steps)}"
 
 
-def three_in_sequence(problem: Problem) -> str:
-    """The whole answer to three numbers."""
+def three_in_sequence(problem: Problem) -> tuple[str, str]:
+    """The whole answer to three numbers: its search, and its last words."""
     searched, steps = search(*problem)
-    return restated(*problem) + searched + _sequential_verdict(steps)
+    return restated(*problem) + searched, _sequential_verdict(steps)
 
 
-def four_in_sequence(problem: Problem) -> str:
-    """The whole answer to four numbers without a fork: one branch after the other until one hits."""
+def four_in_sequence(problem: Problem) -> tuple[str, str]:
+    """The whole answer to four numbers without a fork: one branch after the other until one hits; its last words."""
     text: list[str] = []
     for choice in game.choices(problem.numbers):
         searched, rest = search(choice.numbers, problem.target)
         text.append(opening(choice, problem.target) + searched)
         if rest is not None:
-            return "".join(text) + _sequential_verdict([choice.operation, *rest])
+            return "".join(text), _sequential_verdict([choice.operation, *rest])
         text.append(" none;")
-    return "".join(text) + " none"
+    return "".join(text), " none"
 
 
 def _sequential_verdict(steps: Sequence[Operation] | None) -> str:

@@ -72,7 +72,7 @@ def _loss(model: Model, batch: Batch, decisive_weight: float, score: Score) -> T
     expected = batch.ids[targets]
     logits = model(batch.ids, batch.positions, batch.attend, selected=targets - 1)
     decisive = torch.isin(expected, torch.tensor([vocabulary.word_id(word) for word in DECISIVE_WORDS]))
-    weight = batch.weights[targets] * (1 + (decisive_weight - 1) * decisive)
+    weight = batch.weights[targets].masked_fill(decisive, decisive_weight)
     loss = (functional.cross_entropy(logits, expected, reduction="none") * weight).sum() / weight.sum()
     right = logits.argmax(-1) == expected
     score.loss += loss.item()

@@ -23,6 +23,7 @@ from .tokenizer import Encoder
 DIALECT = load_dialect("threadweaver")
 CLOSE = DIALECT.tags.branch_close
 NO_LOSS = 0.0
+CONCLUSION_WEIGHT = 3.0
 
 
 @dataclass
@@ -73,11 +74,13 @@ class UnitBuilder:
         """Joins a block whose outlines end the trunk."""
         self._grow(join_context(self._trunk, self._finished(self._trunk, branches), DIALECT, self._encode), NO_LOSS)
 
-    def branch(self, number: int, text: str) -> None:
-        """One branch on the trunk: the driver's header, then what the model writes."""
+    def branch(self, number: int, search: str, verdict: str = "") -> None:
+        """One branch on the trunk: the driver's header, then what the model writes; its last words weigh more."""
         start = fork_context(self._trunk, DIALECT, str(number), self._encode).start
+        searched = self._written(start, search)
         self._unit.forks.append(len(self._unit))
-        self._unit.append(self._written(start, text).since(self._trunk), 1.0, self._trunk.tokens)
+        self._unit.append(searched.since(self._trunk), 1.0, self._trunk.tokens)
+        self._unit.append(self._written(searched, verdict).since(searched), CONCLUSION_WEIGHT, searched.tokens)
 
     def finish(self) -> Unit:
         """The unit."""
