@@ -55,7 +55,7 @@ class Axis:
         return Text(line.ljust(self.cells), "dim")
 
     def bar(self, pieces: Sequence[Piece], slack: float | None, word: str) -> Text:
-        """The pieces of one branch, dots up to its join where it had slack, and a word beside them if there is room."""
+        """The pieces of one branch, dots up to its join where it had slack, and a word beside them."""
         halves: list[Piece | None] = [None] * (2 * self.cells)
         for piece in pieces:
             start = min(self.half(piece.start), 2 * self.cells - 1)
@@ -68,7 +68,7 @@ class Axis:
         if slack is not None:
             join = self.half(max(piece.end for piece in pieces) + slack) // 2
             line[used[-1] + 1 : join] = [(self.signs.slack, "dim")] * max(0, join - used[-1] - 1)
-        return Text.assemble(*_beside(line, used, word))
+        return Text.assemble(*_beside(line, used, word, self.signs.ellipsis))
 
     def _cell(self, left: Piece | None, right: Piece | None) -> Cell:
         shown = right if left is None or (right is not None and right.critical) else left
@@ -84,16 +84,20 @@ def _weight(piece: Piece | None) -> int:
     return 0 if piece is None else 1 + piece.critical
 
 
-def _beside(line: list[Cell], used: list[int], word: str) -> list[Cell]:
-    """The word behind the bar, else before it, else not at all."""
-    size = cell_len(word) + 1
+def _beside(line: list[Cell], used: list[int], word: str, ellipsis: str) -> list[Cell]:
+    """The word behind the bar or before it, cut to the room there; over its end where there is none for a beginning."""
     if not word:
         return line
-    if used[-1] + size < len(line):
-        return [*line[: used[-1] + 1], (" " + word, "dim"), *line[used[-1] + 1 + size :]]
-    if used[0] >= size:
-        return [*line[: used[0] - size], (word + " ", "dim"), *line[used[0] :]]
-    return line
+    before, behind = used[0] - 1, len(line) - used[-1] - 2
+    size, least = cell_len(word), len(word.partition(":")[0])
+    if behind >= min(size, max(least, before)):
+        shown = fit(word, min(size, behind), ellipsis)
+        return [*line[: used[-1] + 1], (" " + shown, "dim"), *line[used[-1] + 2 + cell_len(shown) :]]
+    if before >= least:
+        shown = fit(word, min(size, before), ellipsis)
+        return [*line[: before - cell_len(shown)], (shown + " ", "dim"), *line[used[0] :]]
+    shown = word.partition(":")[0]
+    return [*line[: -len(shown) - 1], (" " + shown, "dim")]
 
 
 def _round_up(step: float) -> float:

@@ -54,7 +54,7 @@ def svg(report: Report, width: int = 100) -> str:
 
 def _line(line: list[Segment], y: float) -> Iterator[str]:
     cell = 0
-    for text, style, _ in line:
+    for text, style, _ in Segment.simplify(line):
         # Only bars have a colour.
         draw = _bar if style and style.color else _text
         for words in _WORDS.finditer(text):
@@ -72,7 +72,7 @@ def _text(text: str, x: float, y: float, style: Style) -> Iterator[str]:
 def _bar(signs: str, x: float, y: float, style: Style) -> Iterator[str]:
     """One line for each stretch of one thickness."""
     halves = [half for sign in signs for half in _halves(sign)]
-    dashes = ' stroke-dasharray="3 3"' if signs[0] in UNICODE.waiting else ""
+    dashes = ' stroke-dasharray="3 3"' if set(signs) & set(UNICODE.waiting) else ""
     start = 0
     for end in range(1, len(halves) + 1):
         if end == len(halves) or halves[end] != halves[start]:
