@@ -63,8 +63,11 @@ class PrefixIndex:
                     pending.append(link)
                 break
             pending.append(link)
+        oldest = pending[-1] if pending else None
         for link in reversed(pending):
-            place = _advance(place, _tail(link, place.matched))
+            # Behind a link that is not matched to its end nothing more can match.
+            if link is oldest or place.matched == link.tokens - len(link.segment.ids or ()):
+                place = _advance(place, _tail(link, place.matched))
             self._places[id(link)] = (link, place)
         return place
 
