@@ -23,7 +23,7 @@ from .problems import Problem
 from .tokenizer import Encoder
 
 SEED = 777
-RUNS_AT_ONCE = 6
+CONTEXT_TOKENS = 8_192
 MOST_TOKENS = 2_048
 WILSON_95 = 1.959964
 
@@ -73,16 +73,24 @@ class Played(NamedTuple):
 def evaluate(gguf: Path, safetensors: Path, results: Path, count: int) -> None:
     """Plays all tasks and writes what came out as JSON."""
     measured: dict[str, object] = {}
-    for name, task in TASKS.items():
-        drawn = draw(task, round(count * task.share))
-        played = anyio.run(play_on_llamacpp, gguf, task, drawn)
-        measured[name] = summary(task, drawn, played)
-        if name in COMPARED:
-            other = play_in_pytorch(safetensors, task, drawn)
-            same = sum(mine.text == theirs.text for mine, theirs in zip(played, other, strict=True))
-            measured[f"{name}, in PyTorch"] = summary(task, drawn, other) | {"same_as_llamacpp": same}
-        print(name, json.dumps(measured[name]), flush=True)
+    for name in TASKS:
+        measured |= measure(name, gguf, safetensors, count)
         results.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
+
+
+def measure(name: str, gguf: Path, safetensors: Path, count: int) -> dict[str, object]:
+    """Plays one task, and plays it again in PyTorch where the two are compared."""
+    task = TASKS[name]
+    drawn = draw(task, round(count * task.share))
+    played = anyio.run(play_on_llamacpp, gguf, task, drawn)
+    measured: dict[str, object] = {name: summary(task, drawn, played)}
+    print(name, json.dumps(measured[name]), flush=True)
+    if name in COMPARED:
+        other = play_in_pytorch(safetensors, task, drawn)
+        same = sum(mine.text == theirs.text for mine, theirs in zip(played, other, strict=True))
+        measured[f"{name}, in PyTorch"] = {"same_as_llamacpp": same, **summary(task, drawn, other)}
+        print(f"{name}, in PyTorch: {same} of {len(drawn)} runs the same", flush=True)
+    return measured
 
 
 def draw(task: Task, count: int) -> list[Problem]:
@@ -96,7 +104,7 @@ def draw(task: Task, count: int) -> list[Problem]:
 
 
 async def play_on_llamacpp(gguf: Path, task: Task, drawn: Sequence[Problem]) -> list[Played]:
-    """Plays through the library's driver, several runs at once."""
+    """Plays through the library's driver, each run on an engine whose cache holds nothing else."""
     settings = Settings(
         replace(load_dialect("threadweaver"), nests=task.template_mode == "nested"),
         mode="sequential" if task.template_mode == "sequential" else "adaptive",
@@ -105,23 +113,13 @@ async def play_on_llamacpp(gguf: Path, task: Task, drawn: Sequence[Problem]) -> 
         max_tokens=MOST_TOKENS,
         functions={"solve": Function("solve", solve)} if task.template_mode == "calls" else {},
     )
-    played: dict[int, Played] = {}
-    places = anyio.CapacityLimiter(RUNS_AT_ONCE)
-
-    async with (
-        EmbeddedEngine(gguf, context_tokens=32_768, sequences=128, threads=1) as engine,
-        anyio.create_task_group() as group,
-    ):
-
-        async def play(number: int, problem: Problem) -> None:
-            async with places:
-                result = await run(engine, texts.user_message(problem), settings)
-            tokens = account(result.trace).tokens
-            played[number] = Played(result.text, result.ok, tokens.generated or 0, tokens.critical or 0)
-
-        for number, problem in enumerate(drawn):
-            group.start_soon(play, number, problem)
-    return [played[number] for number in range(len(drawn))]
+    played: list[Played] = []
+    for problem in drawn:
+        async with EmbeddedEngine(gguf, context_tokens=CONTEXT_TOKENS, threads=1) as engine:
+            result = await run(engine, texts.user_message(problem), settings)
+        tokens = account(result.trace).tokens
+        played.append(Played(result.text, result.ok, tokens.generated, tokens.critical))
+    return played
 
 
 def play_in_pytorch(safetensors: Path, task: Task, drawn: Sequence[Problem]) -> list[Played]:
