@@ -38,6 +38,8 @@ class RandomModel:
     """The kind of token that the tags are."""
     tokenizer: Literal["bpe", "spm"] = "bpe"
     architecture: Literal["llama", "mamba"] = "llama"
+    quiet: bool = False
+    """Whether no special token or tag is ever the likeliest, so that a greedy answer goes on to its limit."""
     quantized: bool = False
     """Q8_0; otherwise 32-bit floats."""
     template: str | None = TEMPLATE
@@ -72,8 +74,10 @@ class _Tensors:
         self._writer, self._quantized = writer, model.quantized
         self._random = np.random.default_rng(model.seed)
 
-    def matrix(self, name: str, rows: int, columns: int) -> None:
+    def matrix(self, name: str, rows: int, columns: int, silent: int = 0) -> None:
+        """`silent`: first rows that are zero."""
         data = self._random.standard_normal((rows, columns), dtype=np.float32) * np.float32(columns**-0.5)
+        data[:silent] = 0
         if self._quantized:
             kind = gguf.GGMLQuantizationType.Q8_0
             self._writer.add_tensor(f"{name}.weight", gguf.quants.quantize(data, kind), raw_dtype=kind)
@@ -138,7 +142,7 @@ def _sizes(writer: gguf.GGUFWriter, model: RandomModel, size: int) -> None:
 
 def _ends(tensors: _Tensors, model: RandomModel, size: int) -> None:
     tensors.matrix("token_embd", size, model.hidden)
-    tensors.matrix("output", size, model.hidden)
+    tensors.matrix("output", size, model.hidden, len(SPECIAL + TAGS) if model.quiet else 0)
     tensors.ones("output_norm", model.hidden)
 
 

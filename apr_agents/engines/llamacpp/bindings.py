@@ -159,7 +159,6 @@ _SIGNATURES: Mapping[str, tuple[Any, ...]] = {
     "llama_free": (None, _pointer),
     "llama_model_get_vocab": (_pointer, _pointer),
     "llama_model_n_ctx_train": (_int, _pointer),
-    "llama_model_n_head": (_int, _pointer),
     "llama_model_has_encoder": (_bool, _pointer),
     "llama_model_has_decoder": (_bool, _pointer),
     "llama_model_is_diffusion": (_bool, _pointer),

@@ -15,11 +15,6 @@ from apr_agents.errors import EngineUnavailable
 
 _OUT_OF_CELLS = 1
 _NO_FLASH_ATTENTION = 0
-"""llama.cpp's flash attention sums 16-bit values in the order of the cells, so that what else is cached changes an
-answer (logits by 0.1 on small quantised models); without it they change by 1e-6, but all scores are in memory at once.
-"""
-_EXACT_BYTES = 1 << 28
-"""The most memory for these scores before flash attention is let in."""
 
 
 class DecodeFailed(Exception):
@@ -41,8 +36,23 @@ class Piece:
 class Decoder:
     """An open llama.cpp context over a model; `close` frees it."""
 
-    def __init__(self, library: Library, model: Model, *, cells: int, sequences: int, threads: int, batch: int) -> None:
-        """Raises EngineUnavailable when llama.cpp refuses, as it does when memory is short."""
+    def __init__(
+        self,
+        library: Library,
+        model: Model,
+        *,
+        cells: int,
+        sequences: int,
+        threads: int,
+        batch: int,
+        exact: bool = False,
+    ) -> None:
+        """Raises EngineUnavailable when llama.cpp refuses, as it does when memory is short.
+
+        Flash attention sums 16-bit values in the order of the cells, so that what else is cached changes the logits
+        (by 0.1 on small quantised models); without it (`exact`) by 1e-6, but each token looks at the cells of all
+        sequences, and all its scores are in memory at once.
+        """
         self._api = library.api
         params = self._api.llama_context_default_params()
         params.n_ctx = cells
@@ -50,7 +60,7 @@ class Decoder:
         params.n_seq_max = params.n_outputs_max = sequences
         params.n_threads = params.n_threads_batch = threads
         params.kv_unified = True  # without it, forking a part of a sequence aborts the process
-        if batch * cells * model.heads * c.sizeof(c.c_float) <= _EXACT_BYTES:
+        if exact:
             params.flash_attn_type = _NO_FLASH_ATTENTION
         library.forget()
         self.handle: int | None = self._api.llama_init_from_model(model.handle, params)

@@ -39,18 +39,21 @@ class EmbeddedEngine:
         sequences: int = 64,
         threads: int | None = None,
         batch: int = 512,
+        exact: bool | int = False,
     ) -> None:
         """Nothing is loaded before the engine is opened.
 
         `model`: a GGUF file; None: the shipped model. `context_tokens`: cells of cache that all sequences share; None:
         what the model was trained on, at most 32,768. `sequences`: requests served at once and prefixes kept, at most
-        256. `threads`: None: one per physical core. `batch`: most tokens evaluated in one step.
+        256. `threads`: None: one per physical core. `batch`: most tokens evaluated in one step. `exact`: what else is
+        cached changes logits by 1e-6 in place of up to 0.1, so that a seed repeats a run; up to three times slower.
         Raises UsageError for numbers that cannot be meant.
         """
         check_settings(context_tokens, sequences, threads, batch)
         self._path = model
         self._cells, self._sequences = context_tokens, sequences
         self._threads, self._batch = threads or physical_cores(), max(batch, sequences)
+        self._exact = bool(exact)
         self._clock = MonotonicClock()
         self._server: Server | None = None
         self._loaded: Loaded | None = None
@@ -120,8 +123,17 @@ class EmbeddedEngine:
     async def __aenter__(self) -> Self:
         if self._server is not None:
             raise UsageError("the embedded engine is open already; make one for each `async with`")
-        path = self._path or models.path()
-        server = Server(Settings(path, self._cells, self._sequences, self._threads, self._batch, self._clock))
+        server = Server(
+            Settings(
+                path=self._path or models.path(),
+                cells=self._cells,
+                sequences=self._sequences,
+                threads=self._threads,
+                batch=self._batch,
+                exact=self._exact,
+                clock=self._clock,
+            )
+        )
         self._loaded = await server.start()
         self._server = server
         return self

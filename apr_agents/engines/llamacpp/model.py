@@ -34,7 +34,6 @@ class Model:
         self._vocab: int = self._api.llama_model_get_vocab(self.handle)
         self.size: int = self._api.llama_vocab_n_tokens(self._vocab)
         self.window: int = self._api.llama_model_n_ctx_train(self.handle)
-        self.heads: int = self._api.llama_model_n_head(self.handle)
         self._check_kind()
 
     def _check_kind(self) -> None:

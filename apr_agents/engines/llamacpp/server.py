@@ -29,6 +29,8 @@ class Settings:
     sequences: int
     threads: int
     batch: int
+    exact: bool
+    """Attention whose result does not depend on what else is cached."""
     clock: Clock
 
 
@@ -59,6 +61,7 @@ def load(settings: Settings) -> Loaded:
             sequences=settings.sequences,
             threads=settings.threads,
             batch=settings.batch,
+            exact=settings.exact,
         )
     except BaseException:
         model.close()

@@ -37,7 +37,7 @@ def joined(engine: Engine, parent: Context, answers: Sequence[Answer]) -> Contex
 
 
 async def test_a_prompt_shared_by_branches_is_evaluated_once(small: Path) -> None:
-    async with EmbeddedEngine(small) as engine:
+    async with EmbeddedEngine(small, threads=1) as engine:
         prefix = plain(engine, "x y " * 150)
         requests = branches(engine, prefix, 8, 16)
         answers = await ask_all(engine, requests)
@@ -50,7 +50,7 @@ async def test_a_prompt_shared_by_branches_is_evaluated_once(small: Path) -> Non
 
 
 async def test_a_generated_prefix_adds_its_last_token_for_each_branch(small: Path) -> None:
-    async with EmbeddedEngine(small) as engine:
+    async with EmbeddedEngine(small, threads=1) as engine:
         parent = await ask(engine, Request(plain(engine, "the plan"), 20))
         before = engine.counters.evaluated
         requests = branches(engine, parent.context, 5, 1)
@@ -61,7 +61,7 @@ async def test_a_generated_prefix_adds_its_last_token_for_each_branch(small: Pat
 
 
 async def test_a_join_evaluates_the_other_branches_and_the_last_token_of_the_first(small: Path) -> None:
-    async with EmbeddedEngine(small) as engine:
+    async with EmbeddedEngine(small, threads=1) as engine:
         parent = plain(engine, "the plan")
         answers = await ask_all(engine, branches(engine, parent, 4, 12))
         context = joined(engine, parent, answers)
@@ -73,19 +73,19 @@ async def test_a_join_evaluates_the_other_branches_and_the_last_token_of_the_fir
 @pytest.mark.parametrize("kind", ["small", "recurrent"])
 async def test_forks_and_joins_say_what_a_fresh_engine_says(kind: str, request: pytest.FixtureRequest) -> None:
     path: Path = request.getfixturevalue(kind)
-    async with EmbeddedEngine(path) as engine:
+    async with EmbeddedEngine(path, threads=1, exact=True) as engine:
         parent = await ask(engine, Request(plain(engine, "the plan and then"), 20))
         requests = branches(engine, parent.context, 6, 20)
         answers = await ask_all(engine, requests)
         asked = [*requests, Request(joined(engine, parent.context, answers), 20)]
         answers.append(await ask(engine, asked[-1]))
-    async with EmbeddedEngine(path) as fresh:
+    async with EmbeddedEngine(path, threads=1, exact=True) as fresh:
         for wanted, answer in zip(asked, answers, strict=True):
             assert (await ask(fresh, rebuilt(wanted))).ids == answer.ids
 
 
 async def test_a_model_that_cannot_rewind_reuses_whole_sequences_only(recurrent: Path) -> None:
-    async with EmbeddedEngine(recurrent) as engine:
+    async with EmbeddedEngine(recurrent, threads=1) as engine:
         parent = await ask(engine, Request(plain(engine, "the plan"), 10))
         (first, second) = await ask_all(engine, branches(engine, parent.context, 2, 5))
         assert {first.finish.usage.cached, second.finish.usage.cached} == {parent.context.tokens - 1}
@@ -94,15 +94,15 @@ async def test_a_model_that_cannot_rewind_reuses_whole_sequences_only(recurrent:
 
 
 async def test_more_requests_than_sequences_take_turns(small: Path) -> None:
-    async with EmbeddedEngine(small, sequences=2) as engine:
+    async with EmbeddedEngine(small, threads=1, exact=True, sequences=2) as engine:
         requests = [Request(plain(engine, f"{n} plan"), 10) for n in range(7)]
         answers = await ask_all(engine, requests)
-    async with EmbeddedEngine(small) as fresh:
+    async with EmbeddedEngine(small, threads=1, exact=True) as fresh:
         assert [answer.ids for answer in answers] == [(await ask(fresh, request)).ids for request in requests]
 
 
 async def test_parked_sequences_make_room(small: Path) -> None:
-    async with EmbeddedEngine(small, context_tokens=256) as engine:
+    async with EmbeddedEngine(small, threads=1, context_tokens=256) as engine:
         for number in range(6):
             answer = await ask(engine, Request(plain(engine, f"{number}" + "x" * 150), 10))
             assert answer.finish.usage.cached == 0
@@ -110,17 +110,17 @@ async def test_parked_sequences_make_room(small: Path) -> None:
 
 
 async def test_requests_that_do_not_fit_together_run_one_after_another(small: Path) -> None:
-    async with EmbeddedEngine(small, context_tokens=256) as engine:
+    async with EmbeddedEngine(small, threads=1, exact=True, context_tokens=256) as engine:
         requests = [Request(plain(engine, f"{number}" + "x" * 100), 60) for number in range(4)]
         answers = await ask_all(engine, requests)
-    async with EmbeddedEngine(small) as fresh:
+    async with EmbeddedEngine(small, threads=1, exact=True) as fresh:
         for wanted, answer in zip(requests, answers, strict=True):
             assert answer.finish.usage.prompt == 101
             assert answer.ids == (await ask(fresh, wanted)).ids
 
 
 async def test_the_request_that_alone_is_too_long_fails_and_the_others_do_not(small: Path) -> None:
-    async with EmbeddedEngine(small, context_tokens=256) as engine:
+    async with EmbeddedEngine(small, threads=1, context_tokens=256) as engine:
         results: list[str] = []
 
         async def one(text: str, max_tokens: int) -> None:
@@ -140,7 +140,7 @@ async def test_the_request_that_alone_is_too_long_fails_and_the_others_do_not(sm
 async def test_cancelled_anywhere_nothing_is_left(small: Path, seed: int) -> None:
     threads = threading.active_count()
     chance = random.Random(seed)  # noqa: S311
-    async with EmbeddedEngine(small, sequences=8, context_tokens=512) as engine:
+    async with EmbeddedEngine(small, threads=1, exact=True, sequences=8, context_tokens=512) as engine:
         parent = await ask(engine, Request(plain(engine, "the plan"), 5))
         wanted = branches(engine, parent.context, 5, 40)
         for _ in range(60):
@@ -164,14 +164,14 @@ async def test_cancelled_anywhere_nothing_is_left(small: Path, seed: int) -> Non
         assert (counters.active, counters.waiting) == (0, 0)
         assert counters.parked <= 8
     assert threading.active_count() == threads
-    async with EmbeddedEngine(small) as fresh:
+    async with EmbeddedEngine(small, threads=1, exact=True) as fresh:
         assert (await ask(fresh, rebuilt(wanted[0]))).ids == last.ids
 
 
 async def test_leaving_early_stops_the_work_within_a_step(tmp_path: Path) -> None:
-    path = write(tmp_path / "long.gguf", RandomModel(context=32_768))
-    async with EmbeddedEngine(path) as engine:
-        async with engine.stream(Request(plain(engine, "the"), 30_000, sampling=Sampling(1.0))) as stream:
+    path = write(tmp_path / "long.gguf", RandomModel(context=32_768, quiet=True))
+    async with EmbeddedEngine(path, threads=1) as engine:
+        async with engine.stream(Request(plain(engine, "the"), 30_000)) as stream:
             await anext(stream)
         with pytest.raises(EngineError, match="the stream was left"):
             async for _ in stream:
@@ -184,7 +184,7 @@ async def test_leaving_early_stops_the_work_within_a_step(tmp_path: Path) -> Non
 
 
 async def test_closing_the_engine_ends_requests_with_an_error(small: Path) -> None:
-    engine = EmbeddedEngine(small)
+    engine = EmbeddedEngine(small, threads=1)
     async with engine, engine.stream(Request(plain(engine, "the"), 900)) as stream:
         first = await anext(stream)
         await engine.__aexit__(None, None, None)
@@ -198,7 +198,7 @@ async def test_cancelled_while_it_opens_an_engine_leaves_no_thread(small: Path) 
     threads = threading.active_count()
     with anyio.CancelScope() as scope:
         scope.cancel()
-        async with EmbeddedEngine(small):
+        async with EmbeddedEngine(small, threads=1):
             pytest.fail("it was cancelled")
     assert threading.active_count() == threads
 
@@ -244,7 +244,7 @@ def test_room_is_shared_fairly(wants: list[int], room: int) -> None:
 
 
 async def test_the_company_does_not_change_an_answer(small: Path) -> None:
-    async with EmbeddedEngine(small) as engine:
+    async with EmbeddedEngine(small, threads=1, exact=True) as engine:
         request = Request(plain(engine, "the plan"), 40, sampling=Sampling(1.0, top_k=50, top_p=0.95, seed=11))
         alone = await ask(engine, request)
         company = [replace(request, sampling=replace(request.sampling, seed=seed)) for seed in range(5)]

@@ -18,7 +18,7 @@ WARM = Sampling(temperature=1.0, seed=7)
 
 
 async def test_ids_and_text_are_exact(small: Path) -> None:
-    async with EmbeddedEngine(small) as engine:
+    async with EmbeddedEngine(small, threads=1, exact=True) as engine:
         request = Request(plain(engine, "the plan"), max_tokens=40, sampling=WARM)
         answer = await ask(engine, request)
         assert (answer.finish.reason, answer.finish.matched) == ("length", None)
@@ -31,7 +31,7 @@ async def test_ids_and_text_are_exact(small: Path) -> None:
 
 
 async def test_a_stop_string_ends_the_text_in_the_token_in_which_it_ends(small: Path) -> None:
-    async with EmbeddedEngine(small) as engine:
+    async with EmbeddedEngine(small, threads=1, exact=True) as engine:
         request = Request(plain(engine, "the plan"), max_tokens=60, sampling=WARM)
         free = await ask(engine, request)
         for number, chunk in enumerate(free.chunks[2:30], start=2):
@@ -46,7 +46,7 @@ async def test_a_stop_string_ends_the_text_in_the_token_in_which_it_ends(small: 
 
 
 async def test_a_stop_string_over_several_tokens(small: Path) -> None:
-    async with EmbeddedEngine(small) as engine:
+    async with EmbeddedEngine(small, threads=1, exact=True) as engine:
         request = Request(plain(engine, "the plan"), max_tokens=200, sampling=WARM)
         free = await ask(engine, request)
         threes = [free.chunks[place : place + 3] for place in range(len(free.chunks) - 3)]
@@ -58,7 +58,7 @@ async def test_a_stop_string_over_several_tokens(small: Path) -> None:
 
 
 async def test_a_stop_id_ends_the_text_and_is_kept_with_its_tag(small: Path) -> None:
-    async with EmbeddedEngine(small) as engine:
+    async with EmbeddedEngine(small, threads=1, exact=True) as engine:
         (tag,) = engine.encode("</Thread>", control=True)
         sampling = Sampling(temperature=5.0)
         requests = [
@@ -74,7 +74,7 @@ async def test_a_stop_id_ends_the_text_and_is_kept_with_its_tag(small: Path) -> 
 
 
 async def test_the_end_of_text_is_in_the_ids_and_not_in_the_text(small: Path) -> None:
-    async with EmbeddedEngine(small) as engine:
+    async with EmbeddedEngine(small, threads=1, exact=True) as engine:
         (end,) = engine.encode("<eos>", control=True)
         sampling = Sampling(temperature=5.0)
         requests = [Request(plain(engine, "a"), 200, sampling=replace(sampling, seed=seed)) for seed in range(12)]
@@ -88,7 +88,7 @@ async def test_the_end_of_text_is_in_the_ids_and_not_in_the_text(small: Path) ->
 
 
 async def test_text_is_whole_characters_and_control_tags_are_kept(small: Path) -> None:
-    async with EmbeddedEngine(small) as engine:
+    async with EmbeddedEngine(small, threads=1, exact=True) as engine:
         request = Request(plain(engine, "a"), 400, sampling=Sampling(temperature=5.0, seed=1))
         answer = await ask(engine, request)
         assert answer.text.encode().decode() == answer.text
@@ -99,7 +99,7 @@ async def test_text_is_whole_characters_and_control_tags_are_kept(small: Path) -
 
 
 async def test_a_seed_repeats_and_another_differs(small: Path) -> None:
-    async with EmbeddedEngine(small) as engine:
+    async with EmbeddedEngine(small, threads=1, exact=True) as engine:
         request = Request(plain(engine, "the"), 40, sampling=Sampling(temperature=1.0, seed=2**63 + 5))
         alone = await ask(engine, request)
         others = [replace(request, sampling=replace(request.sampling, seed=seed)) for seed in range(5)]
@@ -110,22 +110,22 @@ async def test_a_seed_repeats_and_another_differs(small: Path) -> None:
 
 @pytest.mark.parametrize("sampling", [Sampling(2.0, top_k=1, seed=3), Sampling(2.0, top_p=1e-6, seed=3)])
 async def test_top_k_and_top_p_leave_only_the_likeliest(small: Path, sampling: Sampling) -> None:
-    async with EmbeddedEngine(small) as engine:
+    async with EmbeddedEngine(small, threads=1, exact=True) as engine:
         request = Request(plain(engine, "the"), 20)
         assert (await ask(engine, replace(request, sampling=sampling))).ids == (await ask(engine, request)).ids
 
 
 async def test_a_deadline_that_passed_ends_the_request_at_once(small: Path) -> None:
-    async with EmbeddedEngine(small) as engine:
+    async with EmbeddedEngine(small, threads=1, exact=True) as engine:
         request = Request(plain(engine, "the"), 20, deadline=engine.clock.now())
         with pytest.raises(EngineError, match="deadline"):
             await ask(engine, request)
 
 
 async def test_a_deadline_ends_a_request_within_a_step_and_keeps_its_text(tmp_path: Path) -> None:
-    path = write(tmp_path / "long.gguf", RandomModel(context=32_768))
-    async with EmbeddedEngine(path) as engine:
-        request = Request(plain(engine, "the"), 32_000, sampling=WARM, deadline=engine.clock.now() + 0.1)
+    path = write(tmp_path / "long.gguf", RandomModel(context=32_768, quiet=True))
+    async with EmbeddedEngine(path, threads=1) as engine:
+        request = Request(plain(engine, "the"), 32_000, deadline=engine.clock.now() + 0.1)
         text = ""
         with pytest.raises(EngineError, match="deadline") as caught:  # noqa: PT012
             async with engine.stream(request) as stream:
@@ -135,7 +135,7 @@ async def test_a_deadline_ends_a_request_within_a_step_and_keeps_its_text(tmp_pa
 
 
 async def test_a_context_that_leaves_no_room(small: Path) -> None:
-    async with EmbeddedEngine(small, context_tokens=256) as engine:
+    async with EmbeddedEngine(small, threads=1, exact=True, context_tokens=256) as engine:
         window = engine.info.window
         assert window == 256
         with pytest.raises(ContextFull, match="the context has 256 tokens and the window 256"):
@@ -144,7 +144,7 @@ async def test_a_context_that_leaves_no_room(small: Path) -> None:
 
 
 async def test_an_answer_that_reaches_the_window_fails_and_keeps_its_text(small: Path) -> None:
-    async with EmbeddedEngine(small, context_tokens=256) as engine:
+    async with EmbeddedEngine(small, threads=1, exact=True, context_tokens=256) as engine:
         text = ""
         with pytest.raises(ContextFull, match="context_tokens") as caught:  # noqa: PT012
             async with engine.stream(Request(plain(engine, "x" * 200), 100, sampling=WARM)) as stream:
@@ -163,14 +163,14 @@ async def test_an_answer_that_reaches_the_window_fails_and_keeps_its_text(small:
     ],
 )
 async def test_a_context_that_the_model_cannot_have_fails_alone(small: Path, segment: Segment, says: str) -> None:
-    async with EmbeddedEngine(small) as engine:
+    async with EmbeddedEngine(small, threads=1, exact=True) as engine:
         with pytest.raises(EngineError, match=says):
             await ask(engine, Request(Context.of(segment), 5))
         assert (await ask(engine, Request(plain(engine, "a"), 5))).finish.reason == "length"
 
 
 async def test_a_context_without_ids_fails_alone(small: Path) -> None:
-    async with EmbeddedEngine(small) as engine:
+    async with EmbeddedEngine(small, threads=1, exact=True) as engine:
         mixed = plain(engine, "a").extend(Segment("text only", None, Origin.client))
         with pytest.raises(EngineError, match="no token ids"):
             await ask(engine, Request(mixed, 5))
@@ -179,7 +179,7 @@ async def test_a_context_without_ids_fails_alone(small: Path) -> None:
 
 
 async def test_a_prompt_is_in_the_files_own_template_and_its_text_is_data(small: Path) -> None:
-    async with EmbeddedEngine(small) as engine:
+    async with EmbeddedEngine(small, threads=1, exact=True) as engine:
         context = engine.prompt([Message("user", "a<Thread><eos>")], {"mode": "b"})
         assert context.text == "<bos><user>a<Thread><eos><Thread>b"
         (bos,) = engine.encode("<bos>", control=True)
@@ -192,20 +192,20 @@ async def test_a_prompt_is_in_the_files_own_template_and_its_text_is_data(small:
 @pytest.mark.parametrize("template", ["{{ bos_token }}{{ messages[0].content }}", "{{ messages[0].content }}"])
 async def test_a_model_that_wants_a_beginning_of_text_gets_one(tmp_path: Path, template: str) -> None:
     path = write(tmp_path / "bos.gguf", RandomModel(template=template, add_bos=True))
-    async with EmbeddedEngine(path) as engine:
+    async with EmbeddedEngine(path, threads=1) as engine:
         assert engine.prompt([Message("user", "a")], {}).ids == (1, *engine.encode("a", control=False))
 
 
 async def test_a_model_without_a_template_says_how_to_get_one(tmp_path: Path) -> None:
     path = write(tmp_path / "base.gguf", RandomModel(template=None))
-    async with EmbeddedEngine(path) as engine:
+    async with EmbeddedEngine(path, threads=1) as engine:
         with pytest.raises(EngineError, match=r"base\.gguf has no chat template; use a GGUF of a chat model"):
             engine.prompt([Message("user", "a")], {})
 
 
 async def test_what_an_engine_says_of_itself(tmp_path: Path) -> None:
     path = write(tmp_path / "named.gguf", RandomModel(metadata={"apr.dialect": "threadweaver"}, context=512))
-    engine = EmbeddedEngine(path)
+    engine = EmbeddedEngine(path, threads=1)
     assert (engine.info.name, engine.info.window) == ("embedded:named", None)
     async with engine:
         assert engine.info.name == "embedded:random"
@@ -213,7 +213,7 @@ async def test_what_an_engine_says_of_itself(tmp_path: Path) -> None:
 
 
 async def test_an_engine_is_open_inside_its_block_only(small: Path) -> None:
-    engine = EmbeddedEngine(small)
+    engine = EmbeddedEngine(small, threads=1, exact=True)
     for _ in range(2):
         with pytest.raises(EngineError, match="async with"):
             engine.encode("a", control=False)
@@ -226,7 +226,7 @@ async def test_an_engine_is_open_inside_its_block_only(small: Path) -> None:
 async def test_a_file_that_is_no_model_fails_when_the_engine_is_opened(tmp_path: Path) -> None:
     (tmp_path / "text.gguf").write_text("hello")
     with pytest.raises(EngineUnavailable, match="is not a GGUF file"):
-        async with EmbeddedEngine(tmp_path / "text.gguf"):
+        async with EmbeddedEngine(tmp_path / "text.gguf", threads=1):
             pass
 
 
