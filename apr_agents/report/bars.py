@@ -23,7 +23,7 @@ STYLES = {
     Kind.human: "yellow",
 }
 _WAITING = (Kind.queue, Kind.wait, Kind.human)
-_LABEL = 12
+_LABEL = 8
 """Cells from one moment on the axis to the next, at least."""
 
 Cell = tuple[str, str]

@@ -88,6 +88,8 @@ def _untold(report: Report) -> Iterator[Line]:
     """Figures that are missing or partial, those with one reason together."""
     reasons: dict[str, list[str]] = {}
     for name, reason in report.missing.items():
+        if name == "tokens.reused_of":
+            continue  # goes without saying beside `reused`
         reasons.setdefault(reason, []).append(name.rpartition(".")[2].replace("_", " "))
     for place, (reason, names) in enumerate(reasons.items()):
         yield Line("" if place else "untold", f"{', '.join(names)}: {reason}")
