@@ -7,10 +7,12 @@ This module is their common face; what a tag does is in `states`.
 
 from __future__ import annotations
 
+from apr_agents.dialects import verdicts
 from apr_agents.dialects.dialect import Dialect
 from apr_agents.dialects.limits import DEFAULTS, ParserLimits
 from apr_agents.dialects.scanner import Scanner
 from apr_agents.dialects.states import States
+from apr_agents.dialects.structure import Structure
 from apr_agents.errors import DialectError, UsageError
 from apr_agents.events import Event
 
@@ -37,15 +39,16 @@ class Parser:
         self._tail = dialect.join_tail
         self._tags = dialect.tags
         self._scanner = Scanner(dialect.tags)
-        self._states = States(dialect, limits, inside_branch, depth, offset)
+        self._open = Structure(dialect, limits, max(depth, int(inside_branch)), offset)
+        self._states = States(self._open, dialect, limits, inside_branch=inside_branch)
         self._closed = False
 
     def feed(self, text: str) -> list[Event]:
         """What the next piece of the text completes. Raises UsageError after `close`."""
         if self._closed:
             raise UsageError("a parser was fed after its close; make one for each text")
-        self._states.consume(self._scanner.feed(text))
-        return self._states.take()
+        self._consume(self._scanner.feed(text))
+        return self._open.take()
 
     def joined(self) -> list[Event]:
         """The client put the branches of the latest fork and the dialect's tail behind it: go on after them.
@@ -59,7 +62,7 @@ class Parser:
         states.join()
         for tag in Scanner(self._tags).feed(self._tail)[1::2]:
             states.tag(tag)
-        return states.take()
+        return self._open.take()
 
     def close(self) -> list[Event]:
         """The text is over: whatever is open gets its verdict. Nothing more happens when called again."""
@@ -67,12 +70,37 @@ class Parser:
             self._consume_held()
             self._states.end_of_text()
             self._closed = True
-        return self._states.take()
+        return self._open.take()
+
+    def _consume(self, pieces: list[str]) -> None:
+        """Take text, tag, text, tag and so on; a text may be empty."""
+        opened, states = self._open, self._states
+        is_tag = False
+        for piece in pieces:
+            if piece:
+                end = opened.at + len(piece)
+                rest = piece if end <= states.limit_at else self._fit(piece, is_tag)
+                if is_tag:
+                    states.tag(rest)
+                else:
+                    states.text(rest)
+                opened.at = end
+            is_tag = not is_tag
+
+    def _fit(self, piece: str, is_tag: bool) -> str:
+        """Take of this piece what the open block still has room for, and end the block there; what is left of it."""
+        opened, states = self._open, self._states
+        end = opened.at + len(piece)
+        fits = 0 if is_tag else states.limit_at - opened.at
+        if fits:
+            states.text(piece[:fits])
+            opened.at += fits
+        if end > states.limit_at:
+            states.overflow()
+        return piece[fits:]
 
     def _consume_held(self) -> None:
         held = self._scanner.rest()
-        if not held:
-            return
-        if held.strip("</"):
-            self._states.cut(held)
-        self._states.consume([held])
+        if held.strip("</") and not self._states.ended:
+            self._open.say(verdicts.CUT_TAG, self._open.at, f"the text ends inside a tag: {held}")
+        self._consume([held])

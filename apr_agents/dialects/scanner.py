@@ -32,6 +32,8 @@ class Scanner:
         if self._held:
             text = self._held + text
             self._held = ""
+        if "<" not in text:
+            return [text]
         last = text.rfind("<", max(0, len(text) - self._longest))
         if last >= 0 and text[last:] in self._beginnings:
             self._held = text[last:]

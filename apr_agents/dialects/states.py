@@ -14,7 +14,7 @@ from apr_agents.dialects import verdicts
 from apr_agents.dialects.dialect import Dialect, Tags
 from apr_agents.dialects.limits import ParserLimits
 from apr_agents.dialects.structure import Structure
-from apr_agents.events import BranchClosed, Event, Verdict
+from apr_agents.events import BranchClosed, Verdict
 
 State = Literal["text", "block", "outlines", "outline", "branches", "head", "conclusion", "after", "ended"]
 """`block`: open, before its outlines. `head`: in a branch, before its number's colon. `after`: behind a block whose
@@ -27,10 +27,10 @@ _NO_LIMIT = sys.maxsize
 class States:
     """Takes tags and text in their order, and turns them into events."""
 
-    def __init__(self, dialect: Dialect, limits: ParserLimits, inside_branch: bool, depth: int, offset: int) -> None:
-        self._limit_at = _NO_LIMIT
+    def __init__(self, opened: Structure, dialect: Dialect, limits: ParserLimits, *, inside_branch: bool) -> None:
+        self.limit_at = _NO_LIMIT
         """Where the outermost open block would be too large."""
-        self._open = Structure(dialect, limits, max(depth, int(inside_branch)), offset)
+        self._open = opened
         self._state: State = "text"
         self._dialect = dialect
         self._limits = limits
@@ -90,39 +90,6 @@ class States:
         """Whether a fork was said and no branch has come since."""
         return self._state == "branches" and self._open.block.forked and not self._open.block.branches
 
-    def take(self) -> list[Event]:
-        """The events since the last call."""
-        events, self._open.events = self._open.events, []
-        return events
-
-    def consume(self, pieces: list[str]) -> None:
-        """Take text, tag, text, tag and so on; a text may be empty."""
-        opened = self._open
-        is_tag = False
-        for piece in pieces:
-            if piece:
-                end = opened.at + len(piece)
-                if end > self._limit_at:
-                    piece = self._fit(piece, is_tag)
-                if is_tag:
-                    self.tag(piece)
-                else:
-                    self.text(piece)
-                opened.at = end
-            is_tag = not is_tag
-
-    def _fit(self, piece: str, is_tag: bool) -> str:
-        """Take of this piece what the open block still has room for, and end the block there; what is left of it."""
-        opened = self._open
-        end = opened.at + len(piece)
-        fits = 0 if is_tag else self._limit_at - opened.at
-        if fits:
-            self.text(piece[:fits])
-            opened.at += fits
-        if end > self._limit_at:
-            self._overflow()
-        return piece[fits:]
-
     def tag(self, tag: str) -> None:
         """Take a tag that stands at `at`."""
         if self._state == "head":
@@ -153,22 +120,15 @@ class States:
 
     def join(self) -> None:
         """The client put a branch for each outline behind the fork."""
-        block = self._open.block
-        block.branches = max(len(block.plan.outlines), 1)
-        block.seen = set(block.plan.numbers)
+        self._open.join()
         self._noticed = False
 
-    def cut(self, tag: str) -> None:
-        """The text ends with what may have become a tag."""
-        if not self.ended:
-            self._open.say(verdicts.CUT_TAG, self._open.at, f"the text ends inside a tag: {tag}")
-
-    def _overflow(self) -> None:
+    def overflow(self) -> None:
         """The open block has reached its limit: it ends here, and what follows is plain text."""
         if self._state == "head":
             self._end_head(self._open.at)
         most = self._limits.block
-        self._open.say(verdicts.BLOCK_TOO_LARGE, self._limit_at, f"a block has at most {most} characters")
+        self._open.say(verdicts.BLOCK_TOO_LARGE, self.limit_at, f"a block has at most {most} characters")
         one = len(self._open.events)
         self._end_all()
         self._open.events[one:] = [event for event in self._open.events[one:] if not isinstance(event, Verdict)]
@@ -195,7 +155,7 @@ class States:
             return
         self._implied = None
         if len(opened.levels) == 1:
-            self._limit_at = self._open.at + self._limits.block
+            self.limit_at = self._open.at + self._limits.block
         if self._dialect.fork_at == "block_open":
             opened.fork()
             self._state = "branches"
@@ -225,7 +185,7 @@ class States:
     def _leave_block(self) -> None:
         self._state = "text"
         if len(self._open.levels) == 1:
-            self._limit_at = _NO_LIMIT
+            self.limit_at = _NO_LIMIT
 
     def _end_part(self, *, kept: bool) -> None:
         """End the outline, outlines or conclusion that is open where something else begins; `kept`: its text counts."""
@@ -383,10 +343,5 @@ class States:
         """Text where only tags belong: white space is nothing; more is a verdict, unless there was no fork."""
         if text.isspace() and not self._noticed:
             return
-        blank = 0 if self._noticed else len(text) - len(text.lstrip())
-        block = self._open.level.block
-        failed = block is not None and block.planned and not block.forked
-        if not self._noticed and not failed:
-            self._open.say(verdicts.STRAY_TEXT, self._open.at + blank, "only tags belong here", repaired=True)
+        self._open.stray_text(text, first=not self._noticed)
         self._noticed = True
-        self._open.text(text[blank:], self._open.at + blank)

@@ -98,6 +98,19 @@ class Structure:
         if text:
             self.events.append(Text(text, offset))
 
+    def stray_text(self, text: str, *, first: bool) -> None:
+        """Text where only tags belong; the first of a stretch has a verdict, unless there was no fork."""
+        blank = len(text) - len(text.lstrip()) if first else 0
+        block = self.level.block
+        if first and not (block is not None and block.planned and not block.forked):
+            self.say(verdicts.STRAY_TEXT, self.at + blank, "only tags belong here", repaired=True)
+        self.text(text[blank:], self.at + blank)
+
+    def take(self) -> list[Event]:
+        """The events since the last call."""
+        events, self.events = self.events, []
+        return events
+
     # Blocks
 
     def open_block(self) -> bool:
@@ -125,6 +138,12 @@ class Structure:
             self.events.append(Fork(outlines, self.at, tuple(plan.refused)))
         else:
             self.say(verdicts.NO_OUTLINES, block.offset, "the block has no outline that can be used")
+
+    def join(self) -> None:
+        """The client put a branch for each outline behind the fork."""
+        block = self.block
+        block.branches = max(len(block.plan.outlines), 1)
+        block.seen = set(block.plan.numbers)
 
     def close_block(self) -> None:
         """The open block ends by its tag."""
