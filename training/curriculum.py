@@ -75,7 +75,7 @@ PHASES = (
     Phase(14, 1.0, 0.907, 5.0, WHOLE),
     Phase(20, 0.907, 0.6, 5.0, WHOLE),
     Phase(20, 0.6, 0.4, 2.0, LONGER),
-    Phase(46, 0.4, 0.0, 2.0, FINISH),
+    Phase(50, 0.4, 0.0, 2.0, FINISH),
 )
 WARM_UP_ROUNDS = 3
 LOWEST_RATE = 0.01

@@ -70,7 +70,7 @@ def _add_some_branches(rng: random.Random, unit: UnitBuilder, branches: Sequence
 
 def join(rng: random.Random, encode: Encoder) -> Unit:
     """A run around its branches: the outlines of one or two blocks, and the conclusion."""
-    problem = problems.draw_four(rng)
+    problem = problems.draw_four_to_join(rng)
     first = texts.branches(game.choices_with_first(problem.numbers), problem.target)
     unit = UnitBuilder(encode, texts.user_message(problem), THINK)
     unit.write("\n" + texts.outlines(first))
@@ -128,7 +128,7 @@ def _openings_only(openings: Sequence[game.Choice], problem: Problem) -> list[Br
 
 def copy(rng: random.Random, encode: Encoder) -> Unit:
     """Drill: a join whose branches are cut to their first line and their verdict."""
-    problem = problems.draw_four(rng)
+    problem = problems.draw_four_to_join(rng)
     openings = game.choices_with_first(problem.numbers)
     branches = [
         branch._replace(search=texts.opening(choice, problem.target))

@@ -52,6 +52,11 @@ def draw_four(rng: random.Random) -> Problem:
             return problem
 
 
+def draw_four_to_join(rng: random.Random) -> Problem:
+    """A four-number problem for a join: every other one is of the tests' kind, where several branches hit."""
+    return draw_solvable(rng, 4) if rng.random() < 0.5 else draw_four(rng)
+
+
 def ways(problem: Problem) -> int:
     """How many first operations still lead to the target."""
     return sum(problem.target in reachable(tuple(sorted(choice.numbers))) for choice in choices(problem.numbers))
