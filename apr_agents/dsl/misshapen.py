@@ -21,9 +21,9 @@ _EXPECTED = {
     "tuple_type": "a list",
     "dict_type": "a mapping",
     "dataclass_type": "a mapping",
-    "greater_than": "more than {gt:g}",
-    "greater_than_equal": "at least {ge:g}",
-    "less_than_equal": "at most {le:g}",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than_equal": "at most {le}",
     "string_too_short": "a text of at least {min_length} characters",
     "string_too_long": "a text of at most {max_length} characters",
     "too_short": "a list of at least {min_length}",
@@ -70,7 +70,8 @@ def _fault(error: Mapping[str, Any], data: object) -> _Fault:
     if kind == "value_error":
         what, _, expected = str(error["ctx"]["error"]).partition("; expected ")  # as the model's own errors say it
         return _Fault(path, what, expected, outer=False)
-    wanted = _EXPECTED[kind].format(**error.get("ctx", {}))
+    bounds = {name: _plain(bound) for name, bound in error.get("ctx", {}).items()}
+    wanted = _EXPECTED[kind].format(**bounds)
     what = _there_is(value)
     if kind == "literal_error" and isinstance(value, str):
         what += suggestion(value, re.findall(r"'([^']*)'", wanted))
@@ -89,6 +90,11 @@ def _follow(data: object, loc: Path) -> tuple[Path, object]:
             continue
         path = (*path, element)
     return path, cast("object", data)
+
+
+def _plain(bound: object) -> object:
+    """A bound as a file has it: 604800 for 604800.0."""
+    return int(bound) if isinstance(bound, float) and bound.is_integer() else bound
 
 
 def _there_is(value: object) -> str:

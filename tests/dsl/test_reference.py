@@ -11,6 +11,7 @@ import pytest
 
 from apr_agents.dsl.checks import CHECKS
 from apr_agents.dsl.inputs import Input
+from apr_agents.dsl.schema import workflow_schema
 from apr_agents.dsl.spec import BudgetSpec, CheckSpec, DialectSpec, JoinSpec, Reason, SamplingSpec, Workflow
 from apr_agents.dsl.yaml import parse_workflow
 from apr_agents.engines.base import Sampling
@@ -32,11 +33,12 @@ SECTIONS = {
 }
 
 
-def rows(section: str) -> dict[str, str]:
-    """The default that the section's first table gives for each key."""
+def rows(section: str) -> dict[str, tuple[str, str]]:
+    """The default and the bounds that the section's first table gives for each key."""
     text = re.split(rf"^##+ {section}$", PAGE, flags=re.MULTILINE)[1].split("\n#")[0]
     table = text.partition("| --- |")[2].partition("\n\n")[0]
-    return dict(re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]*) \|", table, re.MULTILINE))
+    found = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]*) \| ?([^|]*) ?\|$", table, re.MULTILINE)
+    return {key: (default, bounds) for key, default, bounds in found}
 
 
 def test_the_first_line_says_where_the_code_is() -> None:
@@ -49,15 +51,27 @@ def test_every_field_is_in_its_table(section: str) -> None:
     required = {one.name for one in fields(SECTIONS[section]) if one.default is one.default_factory is MISSING}
     found = rows(section)
     assert set(found) == {one.name for one in fields(SECTIONS[section])}
-    assert {name for name, default in found.items() if default == "required"} == required
+    assert {name for name, (default, _) in found.items() if default == "required"} == required
 
 
 @pytest.mark.parametrize(("section", "value"), [("Budget", Budget()), ("Sampling", Sampling()), ("Join", JoinSpec())])
 def test_defaults_are_those_of_the_driver(section: str, value: Any) -> None:  # noqa: ANN401
-    for name, default in rows(section).items():
+    for name, (default, _) in rows(section).items():
         actual = getattr(value, name, None)
         if actual is not None:
             assert default.split(",")[0].strip("`") == str(actual).removesuffix("False") + "false" * (actual is False)
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_bounds_are_those_of_the_model(section: str) -> None:
+    schema = workflow_schema()
+    shape = {**schema["$defs"], "Workflow": schema}[SECTIONS[section].__name__]
+    properties = shape.get("properties") or shape["anyOf"][1]["properties"]
+    for name, (_, bounds) in rows(section).items():
+        one = properties[name]
+        limits = {one[key] for key in ("minimum", "maximum", "minLength", "maxLength", "maxProperties") if key in one}
+        assert limits <= set(map(int, re.findall(r"\d+", bounds))), name
+        assert ("exclusiveMinimum" in one) == ("above 0" in bounds), name
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.splitlines()[0])
