@@ -6,7 +6,9 @@ from typing import NamedTuple
 from . import game
 from .problems import Problem
 
-STEPS = r"\d+ [-+*/] \d+ = \d+(?: then \d+ [-+*/] \d+ = \d+)*"
+STEP = r"\d+ [-+*/] \d+ = \d+"
+STEPS = rf"{STEP}(?: then {STEP})*"
+CONCLUSION = rf"(?:none|hit in \d+, answer: {STEPS})"
 OUTLINE = r"<Outline>\d+: [^<]+</Outline>\n"
 LEAF = rf"[^<]* (?:none|hit in \d+, {STEPS}|{STEPS})"
 
@@ -17,8 +19,9 @@ def _block(body: str) -> str:
 
 INNER = _block(LEAF)
 NESTING = rf"[^<]*\n(?:{INNER})+(?:none|hit in \d+, so hit in \d+, {STEPS})"
-PARALLEL = re.compile(rf"\n(?:{INNER})+(?:none|hit in \d+, answer: {STEPS})")
-NESTED = re.compile(rf"\n(?:{_block(NESTING)})+(?:none|hit in \d+, answer: {STEPS})")
+PARALLEL = re.compile(rf"\n(?:{INNER})+{CONCLUSION}")
+CALLS = re.compile(rf"(?:(?: {STEP};)+\n{INNER})+{CONCLUSION}")
+NESTED = re.compile(rf"\n(?:{_block(NESTING)})+{CONCLUSION}")
 SEQUENCE = re.compile(rf"[^<]* (?:none|hit, answer: {STEPS})")
 ANSWER = re.compile(rf"answer: ({STEPS})$")
 
@@ -34,7 +37,8 @@ class Grade(NamedTuple):
 def grade(written: str, problem: Problem, *, nested: bool = False) -> Grade:
     """Grades all that follows the prompt, the end token taken off."""
     forked = "<Parallel>" in written
-    grammar = NESTED if nested else PARALLEL if forked else SEQUENCE
+    calls = "@solve" in written
+    grammar = NESTED if nested else CALLS if calls else PARALLEL if forked else SEQUENCE
     well_formed = grammar.fullmatch(written) is not None and _numbers_agree(written)
     answer = ANSWER.search(written)
     solved = answer is not None and game.is_solution(answer[1], *problem)

@@ -10,18 +10,16 @@ from .vocabulary import EOS, THINK_CALLS, THINK_NESTED
 
 
 def calls(rng: random.Random, encode: Encoder) -> Unit:
-    """Outlines that call a function, and the conclusion from what it returned."""
+    """The plan, outlines that call a function, and the conclusion from what it returned."""
     problem = problems.draw_four(rng)
     unit = UnitBuilder(encode, texts.user_message(problem), THINK_CALLS)
-    opener = "\n"
     for openings in (game.choices_with_first(problem.numbers), game.choices_without_first(problem.numbers)):
         branches = texts.calls(openings, problem.target)
-        unit.write(opener + texts.outlines(branches))
+        unit.write(texts.plan(openings) + texts.outlines(branches))
         joined = finished_branches(rng, branches)
         unit.join(joined)
         if any(branch.steps for branch in joined):
             return concluded(unit, joined)
-        opener = ""
     unit.write(texts.conclusion([]) + EOS)
     return unit.finish()
 

@@ -111,6 +111,11 @@ def _sequential_verdict(steps: Sequence[Operation] | None) -> str:
     return " none" if steps is None else f" hit, answer: {game.steps_text(steps)}"
 
 
+def plan(openings: Sequence[Choice]) -> str:
+    """What stands before a block of calls: the first operations in order, since its outlines show results only."""
+    return "".join(f" {choice.operation};" for choice in openings) + "\n"
+
+
 def calls(openings: Sequence[Choice], target: int) -> list[Branch]:
     """The branches of a block of calls: the function's text is the body; the join adds the first operation."""
     return [_call(number, choice, target) for number, choice in enumerate(openings, start=1)]
