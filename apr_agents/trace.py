@@ -186,25 +186,31 @@ def _faults(trace: Trace) -> Iterator[str]:
     """Where this trace is not what the driver writes; an account of it would be wrong or would not end."""
     known: set[str] = set()
     for place, span in enumerate(trace.spans):
-        if span.id != f"{span.path}#{span.id.rpartition('#')[2]}" or not _is_path(span.path):
-            yield f"spans.{place}.id: {span.id!r} is not a branch path, '#' and a count"
-        if span.id in known:
-            yield f"spans.{place}.id: {span.id!r} is there twice"
-        unknown = [edge.span for edge in span.after if edge.span not in known]
-        if unknown:
-            yield f"spans.{place}.after: {unknown[0]!r} is not an earlier span"
-        if not 0 <= span.start <= span.end < math.inf:
-            yield f"spans.{place}: it starts at {span.start} s and ends at {span.end} s"
-        if span.tokens and span.tokens.prompt < max(span.tokens.cached or 0, span.tokens.reusable or 0):
-            yield f"spans.{place}.tokens: more of the prompt was cached or reusable than it has"
+        yield from (f"spans.{place}{fault}" for fault in _span_faults(span, known))
         known.add(span.id)
-    blocks = {(block.path, str(block.number)) for block in trace.blocks}
     for place, branch in enumerate(trace.branches):
-        parent, _, step = branch.path.rpartition("/")
-        if not _is_path(branch.path) or (parent, step.partition(".")[0]) not in blocks:
-            yield f"branches.{place}.path: {branch.path!r} is not a branch of one of the blocks"
+        if not branch.path or not _is_path(branch.path):
+            yield f"branches.{place}.path: {branch.path!r} is not the path of a branch, such as '2.3/1.4'"
+    for place, block in enumerate(trace.blocks):
+        if not _is_path(block.path):
+            yield f"blocks.{place}.path: {block.path!r} is not a branch path, such as '2.3/1.4'"
     if not 0 <= trace.wall < math.inf:
         yield f"wall: {trace.wall} s"
+
+
+def _span_faults(span: Span, known: set[str]) -> Iterator[str]:
+    """What is wrong with a span behind those that are known."""
+    if span.id != f"{span.path}#{span.id.rpartition('#')[2]}" or not _is_path(span.path):
+        yield f".id: {span.id!r} is not a branch path, '#' and a count"
+    if span.id in known:
+        yield f".id: {span.id!r} is there twice"
+    unknown = [edge.span for edge in span.after if edge.span not in known]
+    if unknown:
+        yield f".after: {unknown[0]!r} is not an earlier span"
+    if not 0 <= span.start <= span.end < math.inf:
+        yield f": it starts at {span.start} s and ends at {span.end} s"
+    if span.tokens and span.tokens.prompt < max(span.tokens.cached or 0, span.tokens.reusable or 0):
+        yield ".tokens: more of the prompt was cached or reusable than it has"
 
 
 def _is_path(text: str) -> bool:

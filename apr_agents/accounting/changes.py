@@ -25,7 +25,7 @@ def what_ifs(graph: Graph, joins: Mapping[BlockKey, Join], in_tokens: Chain, in_
         WhatIf("queue", None, "without waiting for places", _gain(graph, in_seconds, _queued), 0),
     ]
     helpful = (change for change in found if change.seconds > NOISE or change.tokens > 0)
-    return tuple(sorted(helpful, key=lambda change: (-change.seconds, -change.tokens)))
+    return tuple(sorted(helpful, key=lambda change: (-change.seconds, -change.tokens, change.words)))
 
 
 def _leads(joins: Mapping[BlockKey, Join], in_tokens: Chain, in_seconds: Chain) -> Iterator[WhatIf]:

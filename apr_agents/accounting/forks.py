@@ -49,16 +49,21 @@ def fork_figures(
 
 
 def _outer_first(blocks: Iterable[Block], members: Mapping[BlockKey, Sequence[Branch]]) -> Iterator[Block]:
-    """The run's own blocks, then for each of their branches in order its own, and so on inwards."""
+    """The run's own blocks, then for each of their branches in order its own, and so on inwards.
+
+    In the trace of a run that still goes on, a block can be there before the branch that wrote it: it comes last.
+    """
     written: dict[str, list[Block]] = {}
     for block in sorted(blocks, key=lambda block: block.number):
         written.setdefault(block.path, []).append(block)
     pending = [""]
     while pending:
-        own = written.get(pending.pop(), [])
+        own = written.pop(pending.pop(), [])
         yield from own
         inner = [branch.path for block in own for branch in members.get((block.path, block.number), ())]
         pending += reversed(inner)
+    for path in sorted(written):
+        yield from written[path]
 
 
 def _fork(block: Block, members: list[Branch], join: Join | None, extents: Mapping[str, Extent]) -> ForkFigures:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import astuple, replace
 from typing import cast
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apr_agents.accounting import BranchFigures, ForkFigures, Report, account
@@ -69,6 +69,7 @@ def test_branches_sum_to_the_totals(trace: Trace) -> None:
             assert tokens == mine + nested
 
 
+@settings(max_examples=60)
 @given(traces(), st.randoms(use_true_random=False))
 def test_the_order_of_siblings_in_the_trace_does_not_matter(trace: Trace, chance: random.Random) -> None:
     places = {span.id: place for place, span in enumerate(trace.spans)}
@@ -98,6 +99,7 @@ def _without_order(report: Report) -> Report:
     return replace(report, timeline=tuple(sorted(report.timeline, key=lambda piece: (piece.path, piece.start))))
 
 
+@settings(max_examples=60)
 @given(traces(), st.randoms(use_true_random=False))
 def test_the_names_of_siblings_do_not_matter(trace: Trace, chance: random.Random) -> None:
     names = _new_names(trace, chance)
@@ -206,6 +208,7 @@ def test_slack_is_what_a_branch_has_left_until_its_join(trace: Trace) -> None:
         assert fork.straggler is None or slacks[fork.straggler] == 0
 
 
+@settings(max_examples=60)
 @given(traces())
 def test_a_what_if_is_the_critical_path_with_that_one_thing_changed(trace: Trace) -> None:
     report = account(trace)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 
+from apr_agents.accounting import account
 from apr_agents.errors import TraceError
+from apr_agents.report.text import plain
 from apr_agents.trace import Trace
 from tests.accounting.examples import nested
 from tests.support.traces import traces
@@ -44,8 +47,9 @@ REFUSED = {
     changed("spans", 1, "start", to=-1.0): "not a trace of a run: spans.1: it starts at -1.0 s",
     changed("spans", 1, "end", to=float("inf")): "not a trace of a run: spans.1: it starts at 1.0 s and ends at inf s",
     changed("spans", 1, "tokens", "cached", to=101): "not a trace of a run: spans.1.tokens: more of the prompt",
-    changed("branches", 0, "path", to="7.1"): "not a trace of a run: branches.0.path: '7.1' is not a branch of one",
-    changed("branches", 0, "path", to=""): "not a trace of a run: branches.0.path: '' is not a branch of one",
+    changed("branches", 0, "path", to="7"): "not a trace of a run: branches.0.path: '7' is not the path of a branch",
+    changed("branches", 0, "path", to=""): "not a trace of a run: branches.0.path: '' is not the path of a branch",
+    changed("blocks", 0, "path", to="1"): "not a trace of a run: blocks.0.path: '1' is not a branch path, such as",
     changed("wall", to=-1): "not a trace of a run: wall: -1.0 s",
 }
 
@@ -64,3 +68,15 @@ def test_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text("no")
     with pytest.raises(TraceError, match=r"bad\.json: not a trace: the whole: Invalid JSON"):
         Trace.read(tmp_path / "bad.json")
+
+
+def test_a_run_that_still_goes_on_has_an_account() -> None:
+    trace = nested()
+    for count in range(len(trace.spans) + 1):
+        for blocks, branches in ((trace.blocks, trace.branches), (trace.blocks[:1], ()), ((), trace.branches[:2])):
+            part = replace(trace, spans=trace.spans[:count], blocks=blocks, branches=branches)
+            assert Trace.load(part.dump()) == part
+            report = account(part)
+            assert report.tokens.critical <= report.tokens.generated
+            assert len(report.forks) == len(blocks)
+            assert plain(report)

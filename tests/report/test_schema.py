@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from jsonschema import Draft202012Validator
 
 from apr_agents.accounting import account
@@ -38,6 +38,7 @@ def output(trace: Trace) -> dict[str, Any]:
     )
 
 
+@settings(max_examples=40)
 @given(traces())
 def test_every_run_is_as_the_schema_says(trace: Trace) -> None:
     said = json.loads(json.dumps(output(trace), allow_nan=False))
