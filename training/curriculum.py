@@ -58,7 +58,7 @@ WHOLE: Mix = {
 # Towards the end, what a whole run fails on most: long contexts, and the branches of a second block.
 LONGER: Mix = WHOLE | {"early": 0.02, "copy": 0.04, "join": 0.22}
 FINISH: Mix = {
-    "fork": 0.42,
+    "fork": 0.41,
     "lookup": 0.06,
     "early": 0.01,
     "three": 0.03,
@@ -68,7 +68,7 @@ FINISH: Mix = {
     "calls": 0.07,
     "nested-fork": 0.02,
     "nested-branch": 0.02,
-    "nested-join": 0.02,
+    "nested-join": 0.03,
 }
 PHASES = (
     Phase(36, 1.0, 1.0, 5.0, BASICS),

@@ -130,10 +130,7 @@ def copy(rng: random.Random, encode: Encoder) -> Unit:
     """Drill: a join whose branches are cut to their first line and their verdict."""
     problem = problems.draw_four_to_join(rng)
     openings = game.choices_with_first(problem.numbers)
-    branches = [
-        branch._replace(search=texts.opening(choice, problem.target))
-        for choice, branch in zip(openings, texts.branches(openings, problem.target), strict=True)
-    ]
+    branches = list(map(texts.cut_short, texts.branches(openings, problem.target)))
     unit = UnitBuilder(encode, texts.user_message(problem), THINK)
     unit.write("\n" + texts.outlines(branches), NO_LOSS)
     finished = finished_branches(rng, branches)

@@ -1,9 +1,11 @@
 """The kinds of training unit for the two modes that a tag asks for: calls, and nested blocks over five numbers."""
 
 import random
+from collections.abc import Sequence
 
 from . import game, problems, texts
 from .lessons import concluded, finished_branches
+from .texts import Branch
 from .tokenizer import Encoder
 from .units import CLOSE, CONCLUSION_WEIGHT, NO_LOSS, Unit, UnitBuilder
 from .vocabulary import EOS, THINK_CALLS, THINK_NESTED
@@ -48,7 +50,7 @@ def nested_branch(rng: random.Random, encode: Encoder) -> Unit:
         for inner in branch.inner:
             unit.branch(inner.number, inner.search, inner.verdict + CLOSE)
         return unit.finish()
-    joined = finished_branches(rng, branch.inner)
+    joined = finished_branches(rng, _perhaps_cut_short(rng, branch.inner))
     unit.join(joined)
     unit.write(texts.outer_verdict(branch.number, choice.operation, joined) + CLOSE, CONCLUSION_WEIGHT)
     return unit.finish()
@@ -60,6 +62,11 @@ def nested_join(rng: random.Random, encode: Encoder) -> Unit:
     outer = texts.outer_branches(problem)
     unit = UnitBuilder(encode, texts.user_message(problem), THINK_NESTED)
     unit.write("\n" + texts.outlines(outer), NO_LOSS)
-    joined = finished_branches(rng, outer)
+    joined = [branch._replace(inner=_perhaps_cut_short(rng, branch.inner)) for branch in finished_branches(rng, outer)]
     unit.join(joined)
     return concluded(unit, joined)
+
+
+def _perhaps_cut_short(rng: random.Random, branches: Sequence[Branch]) -> tuple[Branch, ...]:
+    """These branches, mostly cut short: a nested run is long, and what it ends in takes many examples to learn."""
+    return tuple(branches) if rng.random() < 0.3 else tuple(map(texts.cut_short, branches))

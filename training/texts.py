@@ -75,6 +75,12 @@ def verdict(number: int, steps: Sequence[Operation] | None) -> str:
     return " none" if steps is None else f" hit in {number}, {game.steps_text(steps)}"
 
 
+def cut_short(branch: Branch) -> Branch:
+    """The branch with its first line and its verdict only, for drills."""
+    first_line, end, _ = branch.search.partition(";")
+    return branch._replace(search=first_line + end)
+
+
 def outlines(of: Sequence[Branch]) -> str:
     """A block up to the end of its outlines, where the branches begin."""
     lines = "".join(f"<Outline>{branch.number}:{branch.outline}</Outline>\n" for branch in of)
