@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -111,7 +112,8 @@ def _pairs(node: yaml.MappingNode) -> Iterator[tuple[yaml.Node, yaml.Node]]:
 def _scalar(node: yaml.ScalarNode) -> object:
     """The value as YAML reads it; what is neither a number, a truth value nor null is its text."""
     if node.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:bool", "tag:yaml.org,2002:null"):
-        return yaml.SafeLoader("").construct_object(node)
+        with suppress(ValueError, KeyError):
+            return yaml.SafeLoader("").construct_object(node)
     return str(node.value)
 
 
