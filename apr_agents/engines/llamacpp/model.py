@@ -30,11 +30,13 @@ class Model:
         library.forget()
         self.handle: int | None = self._api.llama_model_load_from_file(str(path).encode(), params)
         if not self.handle:
-            raise EngineUnavailable(f"llama.cpp cannot load {path}: {library.reason() or 'it gave no reason'}")
+            reason = library.reason() or "it gave no reason"
+            raise EngineUnavailable(f"llama.cpp cannot load {path}: {reason}; get the file again, or another model")
         self._vocab: int = self._api.llama_model_get_vocab(self.handle)
         self.size: int = self._api.llama_vocab_n_tokens(self._vocab)
         self.window: int = self._api.llama_model_n_ctx_train(self.handle)
         self._check_kind()
+        _ = self.ends, self.controls  # a pass over the whole vocabulary each, so not at the first request
 
     def _check_kind(self) -> None:
         api, handle = self._api, self.handle

@@ -17,7 +17,7 @@ from apr_agents.clock import MonotonicClock
 from apr_agents.context import Context, Origin, Segment
 from apr_agents.engines.base import Engine, Request, Sampling
 from apr_agents.engines.llamacpp import EmbeddedEngine, bindings
-from apr_agents.engines.llamacpp.decoder import Decoder, Piece
+from apr_agents.engines.llamacpp.decoder import DecodeFailed, Decoder, Piece
 from apr_agents.engines.llamacpp.handover import Handover, Mailbox
 from apr_agents.engines.llamacpp.model import Model
 from apr_agents.engines.llamacpp.scheduler import Scheduler, share
@@ -204,18 +204,46 @@ async def test_cancelled_while_it_opens_an_engine_leaves_no_thread(small: Path) 
 
 
 class FailingDecoder(Decoder):
-    """A decoder that breaks down at its third step."""
+    """A decoder that fails at every fourth token of a sequence."""
+
+    failure: Exception
 
     def evaluate(self, pieces: Sequence[Piece]) -> bool:
-        if pieces[0].position > 2:
-            raise MemoryError("no memory")
+        if pieces[0].position == 3:
+            raise self.failure
         return super().evaluate(pieces)
+
+
+async def test_a_batch_that_fails_is_an_error_for_its_requests_only(small: Path) -> None:
+    library = bindings.load()
+    model = Model(library, small)
+    decoder = FailingDecoder(library, model, cells=256, sequences=4, threads=1, batch=32)
+    decoder.failure = DecodeFailed("llama.cpp failed")
+    scheduler = Scheduler(library, model, decoder, 4, MonotonicClock())
+    thread = threading.Thread(target=scheduler.run, args=(Handover(),))
+    thread.start()
+    context = Context.of(Segment("a", (75,), Origin.client))
+    mailbox = Mailbox()
+    scheduler.submit(Request(context, 50), mailbox)
+    text = ""
+    with pytest.raises(EngineError, match=r"llama\.cpp failed") as caught:  # noqa: PT012
+        async for chunk in mailbox:
+            text += chunk.text
+    assert caught.value.partial == text
+    assert scheduler.counters.parked == 0
+    scheduler.submit(Request(context, 2), mailbox := Mailbox())
+    assert [chunk.finish is not None async for chunk in mailbox] == [False, True]
+    scheduler.close()
+    thread.join()
+    decoder.close()
+    model.close()
 
 
 async def test_a_thread_that_dies_is_an_error_for_every_request(small: Path) -> None:
     library = bindings.load()
     model = Model(library, small)
     decoder = FailingDecoder(library, model, cells=256, sequences=4, threads=1, batch=32)
+    decoder.failure = MemoryError("no memory")
     scheduler = Scheduler(library, model, decoder, 4, MonotonicClock())
     context = Context.of(Segment("a", (75,), Origin.client))
     mailboxes = [Mailbox(), Mailbox()]
