@@ -54,8 +54,8 @@ TASKS = {
     "four, parallel, first success": Task(4, vocabulary.THINK, None, 1.0, JoinRule("first", found_it)),
     "four, sequential": Task(4, vocabulary.THINK_SEQUENTIAL, "sequential", 1.0),
     "three": Task(3, vocabulary.THINK, None, 1.0),
-    "four, calls": Task(4, vocabulary.THINK_CALLS, "calls", 0.4),
-    "five, nested": Task(5, vocabulary.THINK_NESTED, "nested", 0.2),
+    "four, calls": Task(4, vocabulary.THINK_CALLS, "calls", 0.2),
+    "five, nested": Task(5, vocabulary.THINK_NESTED, "nested", 0.1),
 }
 COMPARED = ("four, parallel", "three")
 
@@ -180,4 +180,4 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     squared = WILSON_95**2
     centre = (share + squared / (2 * trials)) / (1 + squared / trials)
     half = WILSON_95 / (1 + squared / trials) * (share * (1 - share) / trials + squared / (4 * trials**2)) ** 0.5
-    return round(centre - half, 4), round(min(1.0, centre + half), 4)
+    return round(max(0.0, centre - half), 4), round(min(1.0, centre + half), 4)

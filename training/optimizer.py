@@ -66,7 +66,7 @@ def orthogonal(matrices: Tensor) -> Tensor:
     """The nearest matrices whose singular values are all about one; `[count, rows, columns]` in and out."""
     wide = matrices.shape[1] <= matrices.shape[2]
     x = matrices if wide else matrices.mT
-    x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)
+    x = x / (x.square().sum((1, 2), keepdim=True).sqrt() + 1e-7)
     linear, cubic, quintic = NEWTON_SCHULZ
     for _ in range(NEWTON_SCHULZ_STEPS):
         square = x @ x.mT

@@ -14,7 +14,7 @@ from training.curriculum import BATCHES_PER_ROUND, LESSONS, PHASES, batches_of_r
 from training.grade import grade
 from training.problems import Problem
 from training.tokenizer import Encoder
-from training.units import Unit, UnitBuilder
+from training.units import UnitBuilder
 
 PROMPT = re.compile(r"<bos>Numbers: ([\d ]+) Target: (\d+)\n(<think[a-z-]*>)")
 EXAMPLE = Problem((26, 45, 27, 21), 18)
@@ -70,16 +70,12 @@ def test_the_texts_of_a_run(encode: Encoder) -> None:
     unit.write("\n" + texts.outlines(branches))
     unit.join([branches[5]])
     unit.write(texts.conclusion(branches))
-    lines = encode.decode(finished(unit).ids).split("\n")
+    lines = encode.decode(unit.finish().ids).split("\n")
     assert lines[0] == "<bos>Numbers: 26 45 27 21 Target: 18"
     assert lines[1:5] == ["<think>", "<Parallel>", "<Outlines>", "<Outline>1: 26 + 45</Outline>"]
     assert lines[-3].startswith("<Thread>6: 26 - 21 = 5, 5 45 27 Target: 18; 5 + 45 = 50 27 -> 77 23;")
     assert lines[-3].endswith("45 / 5 = 9 27 -> 36 18 hit in 6, 26 - 21 = 5 then 45 / 5 = 9 then 27 - 9 = 18</Thread>")
     assert lines[-2:] == ["</Parallel>", "hit in 6, answer: 26 - 21 = 5 then 45 / 5 = 9 then 27 - 9 = 18"]
-
-
-def finished(unit: UnitBuilder) -> Unit:
-    return unit.finish()
 
 
 def test_the_same_seed_gives_the_same_batches(encode: Encoder) -> None:
