@@ -207,6 +207,11 @@ def _span_faults(span: Span, known: set[str]) -> Iterator[str]:
     unknown = [edge.span for edge in span.after if edge.span not in known]
     if unknown:
         yield f".after: {unknown[0]!r} is not an earlier span"
+    joined = [edge.span for edge in span.after if edge.kind in ("join", "trigger")]
+    inside = f"{span.path}/" if span.path else ""
+    for other in joined:
+        if not other.startswith(inside) or other.startswith("#"):
+            yield f".after: {other!r} is not of a branch that could join here"
     if not 0 <= span.start <= span.end < math.inf:
         yield f": it starts at {span.start} s and ends at {span.end} s"
     if span.tokens and span.tokens.prompt < max(span.tokens.cached or 0, span.tokens.reusable or 0):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import random
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from apr_agents.accounting import account
 from apr_agents.errors import TraceError
@@ -43,6 +45,7 @@ REFUSED = {
     changed("spans", 1, "id", to="1.1#7"): "not a trace of a run: spans.1.id: '1.1#7' is not a branch path, '#' and",
     changed("spans", 1, "path", to="x"): "not a trace of a run: spans.1.id: '#2' is not a branch path",
     changed("spans", 1, "after", 0, "span", to="#9"): "not a trace of a run: spans.1.after: '#9' is not an earlier",
+    changed("spans", 1, "after", 0, "kind", to="join"): "not a trace of a run: spans.1.after: '#1' is not of a branch",
     changed("spans", 1, "end", to=0.0): "not a trace of a run: spans.1: it starts at 1.0 s and ends at 0.0 s",
     changed("spans", 1, "start", to=-1.0): "not a trace of a run: spans.1: it starts at -1.0 s",
     changed("spans", 1, "end", to=float("inf")): "not a trace of a run: spans.1: it starts at 1.0 s and ends at inf s",
@@ -80,3 +83,22 @@ def test_a_run_that_still_goes_on_has_an_account() -> None:
             assert report.tokens.critical <= report.tokens.generated
             assert len(report.forks) == len(blocks)
             assert plain(report)
+
+
+@given(traces(), st.randoms(use_true_random=False))
+def test_a_trace_with_one_value_of_another_place_is_refused_or_accounted_for(
+    trace: Trace, chance: random.Random
+) -> None:
+    data = json.loads(trace.dump())
+    spans = data["spans"]
+    span, other = chance.choice(spans), chance.choice(spans)
+    key = chance.choice(["id", "kind", "path", "after", "start", "end", "outcome", "tokens", "phases"])
+    span[key] = other[key]
+    for edge in span["after"]:
+        edge["kind"] = chance.choice(["then", "fork", "join", "trigger", edge["kind"]])
+    try:
+        report = account(Trace.load(json.dumps(data)))
+    except TraceError:
+        return
+    assert report.tokens.critical <= report.tokens.generated
+    assert plain(report)
