@@ -145,7 +145,7 @@ class RunningBlock:
             walk.parser.joined()
         walk.recorder.close()
         self._record()
-        walk.outcomes += self.joined
+        walk.outcomes += (*self.joined, *(one for one in self.outcomes if one.branch.outcome == "cancelled"))
 
     def _record(self) -> None:
         trigger = self.decision.trigger if self.decision else None

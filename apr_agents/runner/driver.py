@@ -90,7 +90,10 @@ class ReasonBranch:
         return self._outcome
 
     def cancelled(self) -> Outcome:
-        return self._outcome or self._outcome_of("cancelled", "cancelled", self._walk.context)
+        if self._outcome is not None:
+            return self._outcome
+        end = self._walk.ended
+        return self._ended(end) if end else self._outcome_of("cancelled", "cancelled", self._walk.context)
 
     def _ended(self, end: End) -> Outcome:
         if end.reason == "closed":

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from apr_agents.context import Context, Origin, Segment
-from apr_agents.engines.base import Chunk, Request
+from apr_agents.engines.base import Chunk, Finish, Request
 from apr_agents.errors import EngineError
 
 
@@ -21,6 +22,8 @@ class Growing:
         self._tail = ""
         self.stop: str | None = None
         """The stop that the text has reached; what follows is at most the rest of the token in which it ended."""
+        self.finish: Finish | None = None
+        """How it ended, by the stop that is in the text: an engine may not see it in its last token."""
         self.count = 0
         """Tokens so far; on engines that speak text only, chunks with text."""
 
@@ -42,6 +45,8 @@ class Growing:
             raise EngineError(f"the engine went on behind the stop {self.stop!r}", self.text)
         if chunk.ids is not None and self.count > self._request.max_tokens:
             raise EngineError(f"the engine went on past the {self._request.max_tokens} tokens it was given", self.text)
+        if chunk.finish is not None:
+            self.finish = self._stopped(chunk.finish)
 
     def context(self) -> Context:
         """The context behind this text."""
@@ -49,6 +54,11 @@ class Growing:
             return self._request.context
         ids = None if self._ids is None else tuple(self._ids)
         return self._request.context.extend(Segment(self.text, ids, Origin.generated))
+
+    def _stopped(self, finish: Finish) -> Finish:
+        if finish.matched is not None and finish.matched != self.stop:
+            raise EngineError(f"the engine stopped at {finish.matched!r}, which its text does not hold", self.text)
+        return replace(finish, reason="stop", matched=self.stop) if self.stop else finish
 
     def _find_stop(self, new: str) -> str:
         """Look for the first stop that this text completes, and give what stands behind it."""

@@ -48,7 +48,8 @@ class RunResult:
     detail: str
     """Why, in a line; empty when it was answered."""
     outcomes: tuple[Outcome, ...]
-    """Of all branches of the run's own blocks, in the order of their joined contexts; nested ones are inside."""
+    """Of all branches of the run's own blocks: those joined, in the order of the joined context, and behind them those
+    that were cancelled, with what they had; nested ones are inside."""
     trace: Trace
 
     @property

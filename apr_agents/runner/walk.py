@@ -43,6 +43,7 @@ class Walk:
         self.blocks = 0
         self.outcomes: list[Outcome] = []
         self._requests = 0
+        self._last: Finish | None = None
         self.fork: Fork | None = None
         adaptive = shared.settings.mode == "adaptive"
         self.parser = (
@@ -56,6 +57,11 @@ class Walk:
         settings = self.shared.settings
         nests = self.path.depth == 0 or settings.dialect.nests
         return settings.mode == "adaptive" and nests and self.path.depth < settings.budget.depth
+
+    @property
+    def ended(self) -> End | None:
+        """Why the walk ended with its last request, also when it was cancelled before it could say so."""
+        return self.end(self._last) if self._last is not None and self.fork is None else None
 
     def end(self, finish: Finish) -> End | None:
         """Why the walk ends with this finish; None: it stopped at outlines that make no fork, and goes on as text."""
@@ -95,12 +101,12 @@ class Walk:
                 reusable = self._reusable()
                 finish = await self._read(request, text)
         except EngineError:
-            self._settle(granted, reusable, text, None, "failed")
+            self._settle(granted, reusable, text, "failed")
             raise
         except BaseException:
-            self._settle(granted, reusable, text, None, "cancelled")
+            self._settle(granted, reusable, text, "cancelled")
             raise
-        self._settle(granted, reusable, text, finish, "length" if finish.reason == "length" else "done")
+        self._settle(granted, reusable, text, "done")
         return finish
 
     def _no_room(self) -> Finish:
@@ -128,8 +134,8 @@ class Walk:
             async with self.shared.engine.stream(request) as chunks:
                 async for chunk in chunks:
                     await self._take(chunk, text)
-                    if chunk.finish is not None:
-                        return _stopped(chunk.finish, text)
+                    if text.finish is not None:
+                        return text.finish
         raise EngineError("the engine's stream ended without a finish", text.text)
 
     async def _take(self, chunk: Chunk, text: Growing) -> None:
@@ -171,40 +177,29 @@ class Walk:
         return matched - matched % self.shared.engine.info.page
 
     def _settle(
-        self,
-        granted: int,
-        reusable: int | None,
-        text: Growing,
-        finish: Finish | None,
-        outcome: Literal["done", "length", "failed", "cancelled"],
+        self, granted: int, reusable: int | None, text: Growing, outcome: Literal["done", "failed", "cancelled"]
     ) -> None:
         """Book a request, put its text into the context, and close its span. Awaits nothing: it runs when cancelled."""
-        context = text.context()
+        context, finish = text.context(), text.finish
         # Of a request that gave nothing it is not known that the engine evaluated any of it.
         if reusable is not None and (finish or text.count):
             self.shared.prefixes.add(context, unevaluated=1 if text.count else 0)
-        tokens = _tokens(self.context, text, finish, reusable)
+        tokens = _tokens(self.context, text, reusable)
         self.shared.ledger.settle(granted, tokens.generated)
         self.allowance -= tokens.generated
-        self.context = context
+        self.context, self._last = context, finish
         timings = finish.timings if finish else None
         phases = Phases(timings.queue, timings.prefill, timings.decode) if timings else None
-        self.recorder.close(outcome, tokens, phases)
+        whole = "length" if finish and finish.reason == "length" else "done"
+        self.recorder.close("failed" if outcome == "failed" else whole if finish else outcome, tokens, phases)
 
 
-def _tokens(prompt: Context, text: Growing, finish: Finish | None, reusable: int | None) -> Tokens:
+def _tokens(prompt: Context, text: Growing, reusable: int | None) -> Tokens:
     """What a request is charged: by the engine's account, but never less than what was seen to come and go."""
-    usage = finish.usage if finish else None
+    usage = text.finish.usage if text.finish else None
     asked = prompt.tokens if prompt.segment.ids is not None or usage is None else usage.prompt
     cached = None if usage is None or usage.cached is None else min(usage.cached, asked)
     return Tokens(asked, cached, reusable, max(usage.generated, text.count) if usage else text.count)
-
-
-def _stopped(finish: Finish, text: Growing) -> Finish:
-    """This finish, by the stop that is in the text: an engine may not see it in its last token."""
-    if finish.matched is not None and finish.matched != text.stop:
-        raise EngineError(f"the engine stopped at {finish.matched!r}, which its text does not hold", text.text)
-    return replace(finish, reason="stop", matched=text.stop) if text.stop else finish
 
 
 def _limits(shared: Shared) -> ParserLimits:
