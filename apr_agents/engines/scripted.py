@@ -6,6 +6,7 @@ a clock of its own, so a script may take hours and a test of it milliseconds.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
@@ -63,7 +64,7 @@ class ScriptedEngine:
         self._clock = clock or VirtualClock()
         self._info = EngineInfo("scripted", window, (dialect.name,), page)
         self._chunk = chunk_tokens
-        self._vocabulary = Vocabulary(dialect)
+        self.vocabulary = Vocabulary(dialect)
         self._cache = PrefixIndex()
         self._turns: dict[str, int] = defaultdict(int)
         self.requests: list[Request] = []
@@ -80,7 +81,7 @@ class ScriptedEngine:
         return self._clock
 
     def encode(self, text: str, *, control: bool) -> tuple[int, ...]:
-        return self._vocabulary.encode(text, control=control)
+        return self.vocabulary.encode(text, control=control)
 
     def prompt(self, messages: Sequence[Message], variables: Mapping[str, str]) -> Context:
         """The contents, a line each."""
@@ -131,8 +132,8 @@ class ScriptedEngine:
         cached -= cached % self._info.page
         prefill = (request.context.tokens - cached) * reply.prefill_seconds
         await self._sleep(prefill)
-        tokens, reason, matched = cut([*self._vocabulary.pieces(reply.text), *([] if reply.error else [END])], request)
-        ids = [self._vocabulary.id_of(piece, control=True) for piece in tokens]
+        tokens, reason, matched = cut([*self.vocabulary.pieces(reply.text), *([] if reply.error else [END])], request)
+        ids = [self.vocabulary.id_of(piece, control=True) for piece in tokens]
         for start in range(0, len(tokens), self._chunk):
             said = tokens[start : start + self._chunk]
             await self._sleep(len(said) * reply.token_seconds)
@@ -167,19 +168,20 @@ def cut(tokens: Sequence[str], request: Request) -> tuple[list[str], Literal["st
 
 
 class Vocabulary:
-    """Words, spaces and single signs as tokens, and the dialect's tags as control tokens; ids as they are met.
+    """Words, spaces and single signs as tokens, and the dialect's tags as control tokens; the same ids in every engine.
 
-    A tag in plain text is encoded as the words and signs that it is made of, never as the control token.
+    A tag in plain text is encoded as the words and signs that it is made of, never as the control token. The ids of
+    control tokens are the first ones; those of other tokens are 48-bit digests behind them, kept once made.
     """
 
     def __init__(self, dialect: Dialect) -> None:
-        tags = (getattr(dialect.tags, field) for field in dialect.tags.__dataclass_fields__)
-        known = sorted({tag for tag in tags if tag and "{n}" not in tag}, key=len, reverse=True)
+        known = sorted((tag for tag in dialect.tags.roles() if "{n}" not in tag), key=lambda tag: (-len(tag), tag))
         plain = r"\w+|\s|[^\w\s]"
         self._plain = re.compile(plain)
         self._control = re.compile("|".join([*map(re.escape, known), plain]))
-        self._tags = frozenset(known)
-        self._ids: dict[tuple[str, bool], int] = {}
+        self.tags = {tag: number for number, tag in enumerate(known)}
+        """The ids of the control tokens."""
+        self._ids: dict[str, int] = {}
 
     def pieces(self, text: str) -> list[str]:
         return self._control.findall(text)
@@ -189,4 +191,10 @@ class Vocabulary:
         return tuple(self.id_of(piece, control=control) for piece in pieces)
 
     def id_of(self, piece: str, *, control: bool) -> int:
-        return self._ids.setdefault((piece, control and piece in self._tags), len(self._ids))
+        if control and piece in self.tags:
+            return self.tags[piece]
+        known = self._ids.get(piece)
+        if known is None:
+            digest = hashlib.blake2b(piece.encode("utf-8", "surrogatepass"), digest_size=6).digest()
+            known = self._ids[piece] = len(self.tags) + int.from_bytes(digest)
+        return known
