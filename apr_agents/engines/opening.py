@@ -26,7 +26,7 @@ def open_engine(spec: str = "embedded", options: Mapping[str, str] | None = None
 def _embedded(file: str, options: Mapping[str, str]) -> Engine:
     from apr_agents.engines.llamacpp.engine import EmbeddedEngine
 
-    known = ("context_tokens", "sequences", "threads", "batch")
+    known = ("context_tokens", "sequences", "threads", "batch", "exact")
     path = _model(file) if file else None
     return EmbeddedEngine(path, **{name: _whole(name, value) for name, value in _known(options, known).items()})
 
