@@ -70,12 +70,27 @@ FINISH: Mix = {
     "nested-branch": 0.02,
     "nested-join": 0.03,
 }
+# A short second warmth for what was then weakest: hits late in a long search, and the modes.
+MEND: Mix = {
+    "fork": 0.40,
+    "lookup": 0.02,
+    "early": 0.04,
+    "three": 0.16,
+    "sequence": 0.06,
+    "copy": 0.02,
+    "join": 0.14,
+    "calls": 0.09,
+    "nested-fork": 0.01,
+    "nested-branch": 0.02,
+    "nested-join": 0.04,
+}
 PHASES = (
     Phase(36, 1.0, 1.0, 5.0, BASICS),
     Phase(14, 1.0, 0.907, 5.0, WHOLE),
     Phase(20, 0.907, 0.6, 5.0, WHOLE),
     Phase(20, 0.6, 0.4, 2.0, LONGER),
     Phase(50, 0.4, 0.0, 2.0, FINISH),
+    Phase(16, 0.15, 0.0, 2.0, MEND),
 )
 WARM_UP_ROUNDS = 3
 LOWEST_RATE = 0.01

@@ -63,7 +63,9 @@ def ways(problem: Problem) -> int:
 
 
 def draw_three(rng: random.Random) -> Problem:
-    """A three-number training problem; one in ten has a target drawn blindly, which is mostly out of reach."""
+    """A three-number training problem: half are of the tests' kind, one in twenty has mostly no solution."""
+    if rng.random() < 0.5:
+        return draw_solvable(rng, 3)
     if rng.random() < 0.1:
         return Problem(draw_numbers(rng, 3), rng.randint(1, LARGEST_TARGET))
     return _draw_by_playing(rng, draw_numbers(rng, 3))
