@@ -27,8 +27,9 @@ format: $(VENV)/.dev  ## mend what can be mended by machine
 bench: $(VENV)/.dev  ## every figure of the README, beside its bound
 	$(BIN)/python -m benchmarks
 
-fuzz: $(VENV)/.dev  ## the parser under a coverage-guided fuzzer for SECONDS, and a million random splits
-	$(BIN)/python tests/fuzz/fuzz_parser.py -max_total_time=$(or $(SECONDS),600)
+fuzz: $(VENV)/.dev  ## the parser under a coverage-guided fuzzer, for SECONDS (600)
+	@mkdir -p build
+	$(BIN)/python tests/fuzz/fuzz_parser.py -artifact_prefix=build/ -max_total_time=$(or $(SECONDS),600)
 
 model: $(VENV)/.training  ## the shipped model from nothing: data, training, evaluation, export
 	$(VENV)-training/bin/python -m training
