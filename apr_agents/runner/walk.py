@@ -36,6 +36,7 @@ class Walk:
     ) -> None:
         self.shared = shared
         self.path = path
+        self._name = str(path)
         self.context = start
         self.recorder = recorder
         self.allowance = allowance
@@ -143,7 +144,7 @@ class Walk:
         if self.parser is not None and chunk.text:
             await self.heed(self.parser.feed(chunk.text))
         if chunk.text:
-            await self.shared.tell(Generated(str(self.path), chunk.text, len(chunk.ids or (0,))))
+            await self.shared.tell(Generated(self._name, chunk.text, len(chunk.ids or (0,))))
 
     async def heed(self, events: list[Event]) -> None:
         """Take from the parser what concerns the driver: a fork, and what it found wrong."""
@@ -162,7 +163,7 @@ class Walk:
             note = "there is more to note than is kept"
         where = f"branch {self.path}: " if self.path.depth else ""
         notes.append(where + note)
-        await self.shared.tell(Noted(str(self.path), note))
+        await self.shared.tell(Noted(self._name, note))
 
     async def finish(self) -> None:
         """Say what the text left unclosed."""

@@ -1,4 +1,4 @@
-"""Who may open a block: 200 payloads by prompt, function result and branch text start no branch and no control token."""
+"""Who may open a block: 200 payloads by prompt, function result and branch text start no branch, no control token."""
 
 from __future__ import annotations
 
