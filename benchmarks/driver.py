@@ -47,7 +47,8 @@ def branch_time() -> Figure:
     whole = [cpu_ms(drive) for _ in range(7)]
     bare = [cpu_ms(lambda asked=asked: replay(asked)) for asked in [requests()] * 7]
     each = [(one - statistics.median(bare)) / BRANCHES for one in whole]
-    told = f"CPU, chunks of {CHUNK} tokens; {spread(each)}; the scripted engine's own {statistics.median(bare) / BRANCHES:.3f} ms is not in it"
+    own = statistics.median(bare) / BRANCHES
+    told = f"CPU, chunks of {CHUNK} tokens; {spread(each)}; the scripted engine's own {own:.3f} ms is not in it"
     return Figure("driver, time a branch", statistics.median(each), "ms", 0.3, "lower", told)
 
 
