@@ -52,10 +52,10 @@ def found_it(outcome: Outcome) -> bool:
 TASKS = {
     "four, parallel": Task(4, vocabulary.THINK, None, 1.0),
     "four, parallel, first success": Task(4, vocabulary.THINK, None, 1.0, JoinRule("first", found_it)),
-    "four, sequential": Task(4, vocabulary.THINK_SEQUENTIAL, "sequential", 1.0),
+    "four, sequential": Task(4, vocabulary.THINK_SEQUENTIAL, "sequential", 0.6),
     "three": Task(3, vocabulary.THINK, None, 1.0),
-    "four, calls": Task(4, vocabulary.THINK_CALLS, "calls", 0.2),
-    "five, nested": Task(5, vocabulary.THINK_NESTED, "nested", 0.1),
+    "four, calls": Task(4, vocabulary.THINK_CALLS, "calls", 0.1),
+    "five, nested": Task(5, vocabulary.THINK_NESTED, "nested", 0.06),
 }
 COMPARED = ("four, parallel", "three")
 
