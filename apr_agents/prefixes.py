@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import chain
 
 from apr_agents.context import Context
 
@@ -81,7 +82,7 @@ def _tail(context: Context, start: int) -> tuple[int, ...]:
             parts.append((link.segment.ids or ())[max(0, start - before) :])
         if before <= start:
             break
-    return tuple(token for part in reversed(parts) for token in part)
+    return parts[0] if len(parts) == 1 else tuple(chain.from_iterable(reversed(parts)))
 
 
 def _advance(place: _Place, ids: tuple[int, ...]) -> _Place:

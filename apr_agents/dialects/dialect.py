@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cache
+from types import MappingProxyType
 from typing import Literal
 
 
@@ -27,14 +30,19 @@ class Tags:
     join: str | None = None
     """Where the model itself asks for one branch's result (AsyncThink); None: a block joins as a whole."""
 
-    def roles(self) -> dict[str, str]:
+    def roles(self) -> Mapping[str, str]:
         """Each tag that there is, to the first field above that names it."""
-        found: dict[str, str] = {}
-        for role in self.__dataclass_fields__:
-            tag = getattr(self, role)
-            if tag:
-                found.setdefault(tag, role)
-        return found
+        return _roles(self)
+
+
+@cache
+def _roles(tags: Tags) -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    for field in fields(tags):
+        tag = getattr(tags, field.name)
+        if tag:
+            found.setdefault(tag, field.name)
+    return MappingProxyType(found)
 
 
 @dataclass(frozen=True, slots=True)
