@@ -1,5 +1,7 @@
 """Adaptive parallel reasoning for agents: a model forks its own reasoning, and each run is accounted for.
 
+In short, inside a coroutine:
+
     async with open_engine("embedded") as engine:
         result = await run(engine, "Numbers: 26 45 27 21 Target: 18", Settings(load_dialect("threadweaver")))
         print(result.answer, account(result.trace).acceleration_ratio)

@@ -17,6 +17,9 @@ _NEEDED = {
     "start": (),
 }
 
+MOST_BRANCHES = 4096
+"""Of one block, as in a workflow's budget."""
+
 
 def contradictions(dialect: Dialect) -> Iterator[str]:
     """Every problem of this dialect, the first one first; none if it is sound."""
@@ -47,8 +50,8 @@ def _numbers(dialect: Dialect) -> Iterator[str]:
     if dialect.first_number < 0:
         yield f"first_number: is {dialect.first_number}; give 0 or more"
     for key, value in (("branches", dialect.branches), ("max_outlines", dialect.max_outlines)):
-        if value is not None and value < 1:
-            yield f"{key}: is {value}; give 1 or more, or leave it out"
+        if value is not None and not 1 <= value <= MOST_BRANCHES:
+            yield f"{key}: is {value}; give 1 to {MOST_BRANCHES}, or leave it out"
     try:
         re.compile(dialect.number_pattern)
     except re.error as error:
