@@ -46,10 +46,11 @@ class Layout:
     def title(self) -> Text:
         """Which run this is."""
         report = self.report
-        names = (report.engine, report.dialect, report.mode, report.ended)
+        names = (report.engine, report.dialect, report.mode, f"run {report.run_id}")
         title = f" {self.signs.dot} ".join(safe(name, self.signs) for name in names)
-        run = f"run {safe(report.run_id, self.signs)}"
-        return Text.assemble((run, "bold"), "  ", (fit(title, self.width - len(run) - 2, self.signs.ellipsis), "dim"))
+        ended = safe(report.ended, self.signs)
+        rest = fit(title, self.width - len(ended) - 2, self.signs.ellipsis)
+        return Text.assemble((ended, "bold"), "  ", (rest, "dim"))
 
     def tree(self) -> Iterator[Text]:
         """The axis, the run, and a row for each block and branch."""
