@@ -7,7 +7,8 @@ A block's opening tag outside of a branch always begins a block: what was open b
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Literal
 
 from apr_agents.dialects import verdicts
@@ -20,7 +21,7 @@ State = Literal["text", "block", "outlines", "outline", "branches", "head", "con
 """`block`: open, before its outlines. `head`: in a branch, before its number's colon. `after`: behind a block whose
 conclusion must follow. `ended`: behind the end of the branch that is the whole text."""
 
-Action = Callable[[str], None]
+Action = Callable[["States", str], None]
 _NO_LIMIT = sys.maxsize
 
 
@@ -41,41 +42,47 @@ class States:
         """Whether this stretch of stray text has its verdict."""
         self._table = self._actions(dialect.tags)
 
-    def _actions(self, tags: Tags) -> dict[State, dict[str | None, Action]]:
+    @staticmethod
+    @cache
+    def _actions(tags: Tags) -> Mapping[State, Mapping[str | None, Action]]:
         """What each tag does in each state. Where two tags are one text, the later line counts."""
         in_block: dict[str | None, Action] = {
-            tags.branch_open: self._open_branch,
-            tags.block_close: self._close_block,
-            tags.block_open: self._reopen,
+            tags.branch_open: States._open_branch,
+            tags.block_close: States._close_block,
+            tags.block_open: States._reopen,
         }
         return {
             "text": {
-                tags.branch_open: self._next_branch,
-                tags.branch_close: self._close_branch,
-                tags.block_close: self._cross_block,
-                tags.block_open: self._open_block,
+                tags.branch_open: States._next_branch,
+                tags.branch_close: States._close_branch,
+                tags.block_close: States._cross_block,
+                tags.block_open: States._open_block,
             },
             "block": {
                 **in_block,
-                tags.outlines_open: self._begin_outlines,
-                tags.outline_open: self._begin_unopened,
-                tags.outlines_close: self._end_outlines,
+                tags.outlines_open: States._begin_outlines,
+                tags.outline_open: States._begin_unopened,
+                tags.outlines_close: States._end_outlines,
             },
-            "outlines": {**in_block, tags.outline_open: self._begin_outline, tags.outlines_close: self._end_outlines},
+            "outlines": {
+                **in_block,
+                tags.outline_open: States._begin_outline,
+                tags.outlines_close: States._end_outlines,
+            },
             "outline": {
                 **in_block,
-                tags.outline_open: self._next_outline,
-                tags.outline_close: self._end_outline,
-                tags.outlines_close: self._cross_outlines,
+                tags.outline_open: States._next_outline,
+                tags.outline_close: States._end_outline,
+                tags.outlines_close: States._cross_outlines,
             },
-            "branches": {**in_block, tags.conclusion_open: self._begin_conclusion},
+            "branches": {**in_block, tags.conclusion_open: States._begin_conclusion},
             "conclusion": {
-                tags.block_open: self._reopen,
-                tags.block_close: self._close_block,
-                tags.conclusion_close: self._end_conclusion,
+                tags.block_open: States._reopen,
+                tags.block_close: States._close_block,
+                tags.conclusion_close: States._end_conclusion,
             },
-            "after": {tags.conclusion_open: self._begin_conclusion},
-            "ended": dict.fromkeys(tags.roles(), self._stray_text),
+            "after": {tags.conclusion_open: States._begin_conclusion},
+            "ended": dict.fromkeys(tags.roles(), States._stray_text),
         }
 
     # What the parser asks and tells
@@ -96,7 +103,7 @@ class States:
             self._end_head(self._open.at)
         if self._state == "after" and tag != self._dialect.tags.conclusion_open:
             self._miss_conclusion(self._open.at)
-        self._table[self._state].get(tag, self._stray)(tag)
+        self._table[self._state].get(tag, States._stray)(self, tag)
         if self._state != "ended":
             self._noticed = False
 

@@ -58,7 +58,9 @@ class Growing:
     def _stopped(self, finish: Finish) -> Finish:
         if finish.matched is not None and finish.matched != self.stop:
             raise EngineError(f"the engine stopped at {finish.matched!r}, which its text does not hold", self.text)
-        return replace(finish, reason="stop", matched=self.stop) if self.stop else finish
+        if self.stop is None or (finish.reason, finish.matched) == ("stop", self.stop):
+            return finish
+        return replace(finish, reason="stop", matched=self.stop)
 
     def _find_stop(self, new: str) -> str:
         """Look for the first stop that this text completes, and give what stands behind it."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Literal
 
 from apr_agents.context import Context
 from apr_agents.dialects.limits import DEFAULTS, ParserLimits
 from apr_agents.dialects.parser import Parser
-from apr_agents.engines.base import Chunk, Finish, Request
+from apr_agents.engines.base import Chunk, Finish, Request, Sampling
 from apr_agents.errors import BudgetError, ContextFull, EngineError
 from apr_agents.events import Event, Fork, Verdict
 from apr_agents.paths import BranchPath
@@ -118,12 +117,14 @@ class Walk:
     def _request(self, granted: int) -> Request:
         settings, dialect = self.shared.settings, self.shared.settings.dialect
         self._requests += 1
+        chosen = settings.sampling
+        seed = request_seed(settings.seed, self.path, self._requests)
         fork_tag = dialect.fork_tag if self.may_fork else None
         return Request(
             context=self.context,
             max_tokens=granted,
             stops=tuple(tag for tag in (self.closing, fork_tag) if tag),
-            sampling=replace(settings.sampling, seed=request_seed(settings.seed, self.path, self._requests)),
+            sampling=Sampling(chosen.temperature, chosen.top_k, chosen.top_p, seed),
             deadline=self.shared.deadline,
             path=self.path,
             run_id=self.shared.run_id,
