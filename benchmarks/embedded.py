@@ -20,9 +20,9 @@ from apr_agents.context import Context, Origin, Segment
 from apr_agents.engines.base import Chunk, EngineInfo, Finish, Request, Sampling, Usage
 from apr_agents.engines.llamacpp import EmbeddedEngine, bindings
 from apr_agents.engines.llamacpp.decoder import Decoder, Piece
-from apr_agents.engines.llamacpp.engine import physical_cores
 from apr_agents.engines.llamacpp.model import Model
 from apr_agents.engines.llamacpp.sampling import Sampler
+from apr_agents.engines.llamacpp.server import physical_cores
 from benchmarks.figure import Figure, ratio_of_medians, show, spread
 from tests.support.random_gguf import RandomModel, write
 

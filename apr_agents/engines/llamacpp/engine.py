@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import date
@@ -45,14 +44,15 @@ class EmbeddedEngine:
 
         `model`: a GGUF file; None: the shipped model. `context_tokens`: cells of cache that all sequences share; None:
         what the model was trained on, at most 32,768. `sequences`: requests served at once and prefixes kept, at most
-        256. `threads`: None: one per physical core. `batch`: most tokens evaluated in one step. `exact`: what else is
-        cached changes logits by 1e-6 in place of up to 0.1, so that a seed repeats a run; up to three times slower.
+        256. `threads`: None: what the model's size is worth, at most one per core. `batch`: most tokens evaluated in
+        one step. `exact`: what else is cached changes logits by 1e-6 in place of up to 0.1, so that a seed repeats a
+        run; up to three times slower.
         Raises UsageError for numbers that cannot be meant.
         """
         check_settings(context_tokens, sequences, threads, batch)
         self._path = model
         self._cells, self._sequences = context_tokens, sequences
-        self._threads, self._batch = threads or physical_cores(), max(batch, sequences)
+        self._threads, self._batch = threads, max(batch, sequences)
         self._exact = bool(exact)
         self._clock = MonotonicClock()
         self._server: Server | None = None
@@ -165,13 +165,3 @@ def check_settings(context_tokens: int | None, sequences: int, threads: int | No
     for name, (value, limit) in limits.items():
         if value is not None and not 1 <= value <= limit:
             raise UsageError(f"{name} is {value}; the embedded engine takes 1 to {limit}")
-
-
-def physical_cores() -> int:
-    """Cores that this process may use, two hardware threads counted as one where the system says so."""
-    usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-    siblings: set[str] = set()
-    for cpu in usable:
-        listed = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
-        siblings.add(listed.read_text() if listed.exists() else str(cpu))
-    return len(siblings)
