@@ -11,16 +11,13 @@ from pathlib import Path
 
 import click
 
+from apr_agents.cli.refusal import Refusal
 from apr_agents.dialects import load_dialect
 from apr_agents.dialects.transcript import Block, Transcript, parse
 from apr_agents.errors import DialectError
 
 _SHOWN = 60
 """Characters of an outline that the tree shows."""
-
-
-class _BadInput(click.ClickException):
-    exit_code = 2
 
 
 @click.command("parse")
@@ -37,7 +34,7 @@ def command(name: str, as_json: bool, file: str) -> None:
     try:
         transcript = parse(text, load_dialect(name))
     except DialectError as error:
-        raise _BadInput(str(error)) from error
+        raise Refusal(str(error)) from error
     click.echo(_as_json(transcript) if as_json else _for_people(transcript, text, file))
     sys.exit(1 if transcript.verdicts else 0)
 
@@ -47,11 +44,11 @@ def _read(file: str) -> str:
     try:
         data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as error:
-        raise _BadInput(f"{file}: {error.strerror}") from error
+        raise Refusal(f"{file}: {error.strerror}") from error
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise _BadInput(f"{file}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
+        raise Refusal(f"{file}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
 
 
 def _as_json(transcript: Transcript) -> str:
