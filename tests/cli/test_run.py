@@ -140,13 +140,17 @@ def test_a_trace_is_stored_and_reported(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_saves_the_trace_and_exits_130(tmp_path: Path) -> None:
-    """A random model never ends by itself; the signal comes once it has begun."""
+    """A random model never ends by itself; the signal comes once it has begun, also where a shell had it ignored."""
     model = write(tmp_path / "random.gguf", RandomModel(context=32_768))
     workflow, trace = tmp_path / "long.yaml", tmp_path / "run.json"
     workflow.write_text("name: long\nsteps: [{reason: and then}]\n")
     command = [sys.executable, "-m", "apr_agents", "run", str(workflow), "--engine", f"embedded:{model}"]
     with subprocess.Popen(  # noqa: S603
-        [*command, "--trace", str(trace)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*command, "--trace", str(trace)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as process:
         assert process.stderr is not None
         assert "first token" in process.stderr.readline()

@@ -183,9 +183,10 @@ async def test_leaving_early_stops_the_work_within_a_step(tmp_path: Path) -> Non
         assert engine.counters.active == 0
 
 
-async def test_closing_the_engine_ends_requests_with_an_error(small: Path) -> None:
-    engine = EmbeddedEngine(small, threads=1)
-    async with engine, engine.stream(Request(plain(engine, "the"), 900)) as stream:
+async def test_closing_the_engine_ends_requests_with_an_error(tmp_path: Path) -> None:
+    """The request is long enough for its end to be out of reach, however late the close comes."""
+    engine = EmbeddedEngine(write(tmp_path / "long.gguf", RandomModel(context=32_768)), threads=1)
+    async with engine, engine.stream(Request(plain(engine, "the"), 32_000)) as stream:
         first = await anext(stream)
         await engine.__aexit__(None, None, None)
         with pytest.raises(EngineError, match="closed before") as caught:
