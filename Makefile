@@ -15,7 +15,7 @@ demo: $(VENV)/.package  ## a real model forks its own reasoning, here, and the r
 test: $(VENV)/.dev  ## all tests
 	$(BIN)/pytest -n 2 tests
 
-check: $(VENV)/.dev  ## style, types, dead links between files
+check: $(VENV)/.dev  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright

@@ -19,7 +19,7 @@ def load_functions(file: Path) -> dict[str, Function]:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except Exception as error:  # the caller's file may raise anything
         raise UsageError(f"{file}: {type(error).__name__}: {error}") from error
     found = {key: value for key, value in vars(module).items() if inspect.isfunction(value) and not key.startswith("_")}
     return {key: Function.of(value) for key, value in found.items() if value.__module__ == name}

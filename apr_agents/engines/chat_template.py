@@ -130,12 +130,12 @@ class _Environment(ImmutableSandboxedEnvironment):
         self._calls += 1
         if self._calls > MAX_CALLS:
             raise SecurityError(f"it makes more than {MAX_CALLS} calls")
-        return super().call(*args, **kwargs)  # type: ignore[arg-type]
+        return super().call(*args, **kwargs)  # type: ignore[arg-type]  # Jinja's own signature is narrower
 
     def call_binop(self, context: object, operator: str, left: object, right: object) -> object:
         if operator == "**" or _large(left) or _large(right):
             raise SecurityError(f"the operator {operator} is refused for operands this large")
-        return super().call_binop(context, operator, left, right)  # type: ignore[arg-type]
+        return super().call_binop(context, operator, left, right)  # type: ignore[arg-type]  # Jinja's own signature is narrower
 
 
 def _large(operand: object) -> bool:

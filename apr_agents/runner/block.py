@@ -109,7 +109,7 @@ class RunningBlock:
         rule, path = self.walk.shared.settings.join, outcome.branch.path
         try:
             self._met += meets(rule, outcome)
-        except Exception as error:
+        except Exception as error:  # the caller's predicate may raise anything
             return Decision(path, "failed", f"the join rule's predicate raised {type(error).__name__}: {error}")
         return decide(rule, outcome, self._met)
 

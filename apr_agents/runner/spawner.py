@@ -120,6 +120,6 @@ async def background(work: Callable[[], Coroutine[Any, Any, None]]) -> AsyncGene
 async def _keep(work: Callable[[], Coroutine[Any, Any, None]], group: TaskGroup, raised: list[BaseException]) -> None:
     try:
         await work()
-    except Exception as error:
+    except Exception as error:  # carried out of the group as itself, not inside an ExceptionGroup
         raised.append(error)
         group.cancel_scope.cancel()

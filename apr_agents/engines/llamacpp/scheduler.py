@@ -102,7 +102,7 @@ class Scheduler:
                 if self._outbox:
                     handover.post(self._outbox)
                     self._outbox = []
-        except Exception as error:
+        except Exception as error:  # whatever kills the thread, every waiting request must hear of it
             death = EngineError(f"the embedded engine's thread died: {error!r}")
         self._end(death)
         handover.post(self._outbox)
