@@ -1,7 +1,9 @@
 """What an engine is: a context goes in, a stream of exact text and ids comes out, and the last chunk says why it ended.
 
 Complete means: a finish of `stop` or `length` in the last chunk. Anything else is an EngineError that keeps the partial
-text; nothing is guessed. Leaving the stream's block early cancels the request.
+text; nothing is guessed. Leaving the stream's block early cancels the request, within 50 ms whatever the server does.
+An engine sends a request once: whether to send it again is the driver's to say (`EngineError.again`). Messages of errors
+name the server and, where there is one, the branch.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ class Request:
 
     context: Context
     max_tokens: int
-    """A hard limit on generated tokens, always at least 1."""
+    """A hard limit on generated tokens. 0: evaluate the context, so that later requests find it in the cache, and end
+    with the finish `length` in one chunk without text; only engines with `EngineInfo.warms` are asked for that."""
     stops: tuple[str, ...] = ()
     """The text that ends generation; it is kept in the output. A token in which one ends stays whole."""
     stop_ids: tuple[int, ...] = ()
@@ -46,6 +49,9 @@ class Request:
     path: BranchPath = BranchPath()
     run_id: str = ""
     """With `path` the affinity key: requests of one run share a prefix."""
+    watched: bool = True
+    """Whether chunks before the last are of use. False: nobody reads them, and nothing but the end of the run can
+    cancel the request, so an engine may send one chunk where that is cheaper."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +113,10 @@ class EngineInfo:
     """Dialects that its model was trained on; any other is taught by a system prompt."""
     page: int = 1
     """Tokens of a cache page: a prefix is reused in whole pages only."""
+    warms: bool = False
+    """Whether it takes requests for no new tokens, which fill its cache."""
+    ahead: bool = False
+    """Whether evaluating a join's prefix ahead, while its slowest branch still decodes, pays here: by benchmark."""
 
 
 class Engine(Protocol):
