@@ -2,8 +2,8 @@
 
 Complete means: a finish of `stop` or `length` in the last chunk. Anything else is an EngineError that keeps the partial
 text; nothing is guessed. Leaving the stream's block early cancels the request, within 50 ms whatever the server does.
-An engine sends a request once: whether to send it again is the driver's to say (`EngineError.again`). Messages of errors
-name the server and, where there is one, the branch.
+An engine sends a request once: whether to send it again is the driver's to say (`EngineError.again`). Errors name the
+server and, where there is one, the branch.
 """
 
 from __future__ import annotations
