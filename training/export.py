@@ -23,6 +23,7 @@ from .vocabulary import BOS, EOS, PAD
 Weights = dict[str, Tensor]
 
 NAME = "apr-countdown"
+DIALECT = "threadweaver"
 Q8_0 = GGMLQuantizationType.Q8_0
 FILE_TYPE_Q8_0 = 7
 
@@ -92,7 +93,7 @@ def _write_shape(writer: GGUFWriter, config: Config) -> None:
     writer.add_name(NAME)
     writer.add_license("apache-2.0")
     writer.add_description("Plays Countdown and forks its own reasoning; see the model card beside this file.")
-    writer.add_string("apr.dialect", "threadweaver")
+    writer.add_string("apr.dialect", DIALECT)
     writer.add_file_type(FILE_TYPE_Q8_0)
     writer.add_context_length(config.context)
     writer.add_embedding_length(config.width)
@@ -158,6 +159,7 @@ def _hugging_face_config(config: Config) -> dict[str, object]:
         "tie_word_embeddings": False,
         "torch_dtype": "float32",
         **{f"{name}_token_id": vocabulary.word_id(token) for name, token in _SPECIAL.items()},
+        "apr_dialect": DIALECT,
     }
 
 

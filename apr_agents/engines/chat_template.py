@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from datetime import date
 from hashlib import blake2b
@@ -17,6 +17,7 @@ from typing import Any, cast
 from jinja2.exceptions import SecurityError, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from apr_agents.context import Context, Origin, Segment
 from apr_agents.engines.base import Message
 from apr_agents.errors import EngineError
 
@@ -52,8 +53,7 @@ def render(
         raise EngineError(f"the chat template has {len(template)} characters, more than {MAX_SOURCE}; use another one")
     codes = _Codes(template, messages, variables)
     environment = _Environment(codes, today or date.fromtimestamp(0))
-    shown = [{"role": message.role, "content": codes.cover(n, message.content)} for n, message in enumerate(messages)]
-    values = {**variables, "messages": shown, "add_generation_prompt": True}
+    values = {**variables, "messages": codes.shown(messages), "add_generation_prompt": True}
     written: list[str] = []
     size = 0
     try:
@@ -67,6 +67,25 @@ def render(
             raise
         raise EngineError(f"the chat template failed: {' '.join(str(error).split())[:200]}") from error
     return codes.uncover("".join(written))
+
+
+def render_by(
+    write: Callable[[Sequence[Mapping[str, str]]], str], messages: Sequence[Message], variables: Mapping[str, str]
+) -> tuple[Part, ...]:
+    """The same with a template that is somewhere else: `write` gives the text that it makes of role and content.
+
+    Raises EngineError when it alters a message's text in a way that cannot be followed.
+    """
+    codes = _Codes("", messages, variables)
+    return codes.uncover(write(codes.shown(messages)))
+
+
+def place_messages(
+    parts: Sequence[Part], encode: Callable[[str, bool], tuple[int, ...] | None], first: Sequence[Segment] = ()
+) -> Context:
+    """A prompt's parts as a context, behind the segments `first`: a message's text is plain, all else control."""
+    placed = [Segment(part.text, encode(part.text, part.control), Origin.client) for part in parts if part.text]
+    return Context.of(*first, *placed)
 
 
 class _Codes:
@@ -85,6 +104,10 @@ class _Codes:
     def cover(self, number: int, content: str) -> str:
         """A content with all but the white space around it replaced, so that templates can trim and test it."""
         return content.replace(content.strip(), self._code(number, "R"), 1) if content.strip() else content
+
+    def shown(self, messages: Sequence[Message]) -> list[dict[str, str]]:
+        """The messages as a template sees them."""
+        return [{"role": message.role, "content": self.cover(n, message.content)} for n, message in enumerate(messages)]
 
     def to_json(self, value: object, indent: int | None = None) -> str:
         """The filter `tojson`; a content in it will be escaped as JSON escapes it."""

@@ -1,7 +1,8 @@
-"""An engine from a text such as `embedded:FILE.gguf` and options such as `threads=2`."""
+"""An engine from a text such as `embedded:FILE.gguf` or `sglang:URL`, and options such as `threads=2`."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -13,11 +14,12 @@ def open_engine(spec: str = "embedded", options: Mapping[str, str] | None = None
     """The engine that `spec` names, to be opened with `async with`.
 
     `embedded`: the shipped model; `embedded:NAME`: a shipped model by its name; `embedded:FILE.gguf`: any GGUF file.
+    `sglang:URL`: a SGLang server, or a router in front of several.
 
     Raises UsageError for a spec or an option that there is not; loads nothing yet.
     """
     kind, _, rest = spec.partition(":")
-    makers: dict[str, Callable[[str, Mapping[str, str]], Engine]] = {"embedded": _embedded}
+    makers: dict[str, Callable[[str, Mapping[str, str]], Engine]] = {"embedded": _embedded, "sglang": _sglang}
     if kind not in makers:
         raise UsageError(f"engine {spec!r}: there is {', '.join(makers)}; such as embedded:FILE.gguf")
     return makers[kind](rest, options or {})
@@ -29,6 +31,23 @@ def _embedded(file: str, options: Mapping[str, str]) -> Engine:
     known = ("context_tokens", "sequences", "threads", "batch", "exact")
     path = _model(file) if file else None
     return EmbeddedEngine(path, **{name: _whole(name, value) for name, value in _known(options, known).items()})
+
+
+def _sglang(url: str, options: Mapping[str, str]) -> Engine:
+    try:
+        from apr_agents.engines.sglang.engine import SGLangEngine
+    except ImportError as error:
+        raise UsageError(f"engine sglang:{url} needs package {error.name}: pip install 'apr-agents[sglang]'") from error
+
+    given = _known(options, ("tokenizer", "chat_template", "dialects", "api_key"))
+    dialects = given["dialects"].replace(",", " ").split() if "dialects" in given else None
+    return SGLangEngine(
+        url,
+        tokenizer=given.get("tokenizer"),
+        chat_template=given.get("chat_template"),
+        dialects=dialects,
+        api_key=given.get("api_key") or os.environ.get("SGLANG_API_KEY"),
+    )
 
 
 def _model(name: str) -> Path:

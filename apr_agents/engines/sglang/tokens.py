@@ -1,0 +1,151 @@
+"""Where a SGLang engine's ids come from: the model's own tokenizer file, or the server's endpoints for it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from datetime import date
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Protocol, cast
+from urllib.parse import urlsplit
+
+from apr_agents.context import Context
+from apr_agents.engines import chat_template
+from apr_agents.engines.base import Message
+from apr_agents.engines.sglang.client import Address, as_object, message_of
+from apr_agents.engines.tokenizer import ChatFormat, Tokenizer
+from apr_agents.errors import EngineError
+
+SECONDS = 10.0
+"""For one answer about tokens."""
+_TAG_LIKE = re.compile(r"<(?=[^\s<>])|\[(?=[A-Z/_])")
+"""Where a control token may begin."""
+
+
+class Tokens(Protocol):
+    """Text to ids and back, and messages to a prompt."""
+
+    def encode(self, text: str, *, control: bool) -> tuple[int, ...]: ...
+
+    def text(self, token: int) -> str: ...
+
+    def prompt(self, messages: Sequence[Message], variables: Mapping[str, str]) -> Context: ...
+
+
+class LocalTokens:
+    """A tokenizer file and a chat template at hand."""
+
+    def __init__(self, tokenizer: Tokenizer, form: ChatFormat | None) -> None:
+        self.tokenizer = tokenizer
+        self._form = form
+
+    def encode(self, text: str, *, control: bool) -> tuple[int, ...]:
+        return self.tokenizer.encode(text, control=control)
+
+    def text(self, token: int) -> str:
+        return self.tokenizer.text(token)
+
+    def prompt(self, messages: Sequence[Message], variables: Mapping[str, str]) -> Context:
+        """The messages in the model's chat template. Raises EngineError when it has none, or cannot be rendered."""
+        if self._form is None:
+            raise EngineError(
+                f"{self.tokenizer.file.parent} has no chat template; give one as option chat_template=FILE.jinja"
+            )
+        values = {**self._form.variables, **variables}
+        parts = chat_template.render(self._form.template, messages, values, today=date.today())
+        return chat_template.place_messages(parts, lambda text, control: self.encode(text, control=control))
+
+
+class RemoteTokens:
+    """The server's `/tokenize` and `/detokenize`: a round trip for each new text, in which the program waits.
+
+    Its mutable state is its connection, and the ids and texts that it was told.
+    """
+
+    def __init__(self, address: Address, model: str, *, prefix: str = "") -> None:
+        """`prefix`: of the two paths, `/v1` behind a router."""
+        self._address = address
+        self._model = model
+        self._prefix = prefix
+        self._connection: HTTPConnection | None = None
+        self._ids: dict[str, tuple[int, ...]] = {}
+        self._texts: dict[int, str] = {}
+
+    def encode(self, text: str, *, control: bool) -> tuple[int, ...]:
+        """The ids of this text. Raises EngineError for plain text in which the server sees a control token."""
+        if control:
+            return self._encode(text)
+        # A control token that is cut behind its first character is none.
+        cuts = [0, *(found.start() + 1 for found in _TAG_LIKE.finditer(text)), len(text)]
+        parts = (self._encode(text[start:end]) for start, end in pairwise(cuts) if start < end)
+        ids = tuple(token for part in parts for token in part)
+        if ids and self._decode(ids, skip=True) != self._decode(ids, skip=False):
+            raise EngineError(
+                f"{self._address.url}: the text {text[:40]!r} holds a control token of the model; take it out, "
+                "or give the model's folder as option tokenizer"
+            )
+        return ids
+
+    def text(self, token: int) -> str:
+        if token not in self._texts:
+            self._texts[token] = self._decode((token,), skip=False)
+        return self._texts[token]
+
+    def prompt(self, messages: Sequence[Message], variables: Mapping[str, str]) -> Context:
+        """The messages in the server's own chat template. Raises EngineError when it cannot be followed."""
+
+        def write(shown: Sequence[Mapping[str, str]]) -> str:
+            asked: dict[str, object] = {"messages": list(shown), "chat_template_kwargs": dict(variables)}
+            return self._decode(tuple(self._ask("/tokenize", asked)["tokens"]), skip=False)
+
+        parts = chat_template.render_by(write, messages, variables)
+        return chat_template.place_messages(parts, lambda text, control: self.encode(text, control=control))
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _encode(self, text: str) -> tuple[int, ...]:
+        known = self._ids.get(text)
+        if known is None:
+            answer = self._ask("/tokenize", {"prompt": text, "add_special_tokens": False})
+            known = tuple(cast("list[int]", answer["tokens"]))
+            if len(text) <= 64:  # headers and tags come again and again
+                self._ids[text] = known
+        return known
+
+    def _decode(self, ids: tuple[int, ...], *, skip: bool) -> str:
+        return str(self._ask("/detokenize", {"tokens": list(ids), "skip_special_tokens": skip})["text"])
+
+    def _ask(self, path: str, body: Mapping[str, object]) -> dict[str, Any]:
+        text = json.dumps({"model": self._model, **body}).encode()
+        headers = {"Content-Type": "application/json", **self._address.headers}
+        try:
+            connection = self._connected()
+            connection.request("POST", urlsplit(self._address.url).path + self._prefix + path, text, headers)
+            response = connection.getresponse()
+            answer = response.read()
+        except (OSError, HTTPException) as error:
+            self.close()
+            raise EngineError(f"{self._address.url}: {path} does not answer ({error}); is the server up?") from error
+        if response.status != 200:
+            raise EngineError(f"{self._address.url}: {path}: status {response.status}: {message_of(answer)}")
+        return as_object(answer)
+
+    def _connected(self) -> HTTPConnection:
+        if self._connection is None:
+            parts = urlsplit(self._address.url)
+            kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+            self._connection = kind(parts.hostname or "", parts.port, timeout=SECONDS)
+        return self._connection
+
+
+def model_folder(tokenizer: str | Path | None, told: str) -> Path | None:
+    """The folder or file to read: the one given, else the server's own where it is on this machine; None: neither."""
+    if tokenizer is not None:
+        return Path(tokenizer).expanduser()
+    return Path(told) if (Path(told) / "tokenizer.json").is_file() else None
