@@ -20,6 +20,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from apr_agents.context import Context, Origin, Segment
 from apr_agents.engines.base import Message
 from apr_agents.errors import EngineError
+from apr_agents.glue import Encode
 
 MAX_SOURCE = 256 * 1024
 """Characters of a template."""
@@ -80,12 +81,9 @@ def render_by(
     return codes.uncover(write(codes.shown(messages)))
 
 
-def place_messages(
-    parts: Sequence[Part], encode: Callable[[str, bool], tuple[int, ...] | None], first: Sequence[Segment] = ()
-) -> Context:
-    """A prompt's parts as a context, behind the segments `first`: a message's text is plain, all else control."""
-    placed = [Segment(part.text, encode(part.text, part.control), Origin.client) for part in parts if part.text]
-    return Context.of(*first, *placed)
+def place_messages(parts: Sequence[Part], encode: Encode) -> Context:
+    """A prompt's parts as a context: a message's text is plain, all else control."""
+    return Context.of(*(Segment(part.text, encode(part.text, control=part.control), Origin.client) for part in parts))
 
 
 class _Codes:

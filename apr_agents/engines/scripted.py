@@ -35,13 +35,20 @@ class Reply:
     """Virtual seconds of each prompt token that the cache does not hold."""
     error: str | None = None
     """Raised as an EngineError behind the text."""
+    again: bool = False
+    """Whether that error says that the request may be sent again."""
+    wait: float | None = None
+    """After how many seconds, where it says so."""
 
 
 END = ""
 """The model's own end of text as a token: it has an id and no text."""
 
 Script = Mapping[str, "str | Reply | Sequence[str | Reply]"] | Callable[[Request], "str | Reply"]
-"""By branch path (`""` is the run), the replies to its requests in turn; or a function of the request."""
+"""By branch path (`""` is the run), the replies to its requests in turn; or a function of the request.
+
+A request for no new tokens is none of the turns: it is evaluated as fast as the path's next one, and nothing is said.
+"""
 
 
 class ScriptedEngine:
@@ -59,10 +66,12 @@ class ScriptedEngine:
         window: int | None = None,
         page: int = 1,
         chunk_tokens: int = 1,
+        warms: bool = True,
+        ahead: bool = False,
     ) -> None:
         self._script = script
         self._clock = clock or VirtualClock()
-        self._info = EngineInfo("scripted", window, (dialect.name,), page)
+        self._info = EngineInfo("scripted", window, (dialect.name,), page, warms, ahead)
         self._chunk = chunk_tokens
         self.vocabulary = Vocabulary(dialect)
         self._cache = PrefixIndex()
@@ -121,6 +130,8 @@ class ScriptedEngine:
             said = self._script.get(path, "")
             turns = [said] if isinstance(said, (str, Reply)) else said
             turn = self._turns[path]
+            if not request.max_tokens:
+                return _unsaid(turns[turn] if turn < len(turns) else "")
             self._turns[path] += 1
             if turn >= len(turns):
                 raise EngineError(f"the script has {len(turns)} replies for branch {path!r}, and was asked once more")
@@ -139,10 +150,11 @@ class ScriptedEngine:
             await self._sleep(len(said) * reply.token_seconds)
             if start + self._chunk < len(tokens) or reply.error:
                 yield Chunk("".join(said), tuple(ids[start : start + self._chunk]))
-        said = request.context.extend(Segment("".join(tokens), tuple(ids), Origin.generated))
-        self._cache.add(said, unevaluated=1 if ids else 0)
+        if ids or not reply.error:
+            said = request.context.extend(Segment("".join(tokens), tuple(ids), Origin.generated))
+            self._cache.add(said, unevaluated=1 if ids else 0)
         if reply.error:
-            raise EngineError(reply.error, "".join(tokens))
+            raise EngineError(reply.error, "".join(tokens), again=reply.again, wait=reply.wait)
         rest = (len(tokens) - 1) // self._chunk * self._chunk if tokens else 0
         usage = Usage(request.context.tokens, cached, len(tokens))
         timings = Timings(0.0, prefill, len(tokens) * reply.token_seconds)
@@ -153,8 +165,15 @@ class ScriptedEngine:
             await self._clock.sleep_until(self._clock.now() + seconds)
 
 
+def _unsaid(reply: str | Reply) -> Reply:
+    """What evaluating the prompt of this reply takes, and no word of it."""
+    return Reply("", prefill_seconds=reply.prefill_seconds if isinstance(reply, Reply) else 0.0)
+
+
 def cut(tokens: Sequence[str], request: Request) -> tuple[list[str], Literal["stop", "length"], str | None]:
     """These tokens as far as the request lets them come, why they end there, and the stop that ended them."""
+    if not request.max_tokens:
+        return [], "length", None
     text = ""
     for count, token in enumerate(tokens, 1):
         before, text = len(text), text + token

@@ -99,7 +99,7 @@ def chat_format(folder: Path) -> ChatFormat | None:
         named = cast("list[dict[str, Any]]", template)
         template = next((one["template"] for one in named if one.get("name") == "default"), None)
     if (folder / "chat_template.jinja").is_file():
-        template = (folder / "chat_template.jinja").read_text(encoding="utf-8")
+        template = read_text(folder / "chat_template.jinja")
     if not isinstance(template, str):
         return None
     names = {key: _content(value) for key, value in config.items() if key.endswith("_token")}
@@ -145,11 +145,20 @@ def _unprefixed(part: dict[str, Any] | None) -> dict[str, Any] | None:
     return part
 
 
-def _read_json(file: Path) -> dict[str, Any]:
+def read_text(file: Path) -> str:
+    """A file's text. Raises EngineUnavailable that names it."""
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
+        return file.read_text(encoding="utf-8")
     except OSError as error:
         raise EngineUnavailable(f"{file}: {error.strerror}") from error
+    except ValueError as error:
+        raise EngineUnavailable(f"{file}: not UTF-8") from error
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    text = read_text(file)
+    try:
+        data = json.loads(text)
     except ValueError as error:
         raise EngineUnavailable(f"{file}: not JSON: {error}") from error
     return cast("dict[str, Any]", data) if isinstance(data, dict) else {}

@@ -22,7 +22,7 @@ from apr_agents.engines.sglang.server import ServerFacts, look
 from apr_agents.engines.sglang.tokens import LocalTokens, RemoteTokens, Tokens, model_folder
 from apr_agents.engines.sglang.wire import Answer, Stops, body_of, stops_of
 from apr_agents.engines.sse import EventReader
-from apr_agents.engines.tokenizer import ChatFormat, Tokenizer, chat_format, find_tokenizer
+from apr_agents.engines.tokenizer import ChatFormat, Tokenizer, chat_format, find_tokenizer, read_text
 from apr_agents.errors import ContextFull, EngineError, EngineUnavailable, RequestRefused, StreamFault, UsageError
 
 SAMPLE = "Plan 12:\n\t3 + 4 = 7, naïve 漢字 🙂 'x' </s> <Parallel>\n<Thread>1: go on\n</Thread></Parallel>  end"
@@ -206,7 +206,8 @@ class SGLangEngine:
         tokens: Tokens
         ids: int | None = None
         if path is None:
-            tokens = RemoteTokens(self._address, facts.model, prefix="/v1" if facts.router else "")
+            prefix = "/v1" if facts.router else ""
+            tokens = RemoteTokens(self._address, facts.model, prefix=prefix, form=self._form(None))
         else:
             tokens = await anyio.to_thread.run_sync(self._local, path)
             await self._compare(client, facts, tokens.tokenizer)
@@ -223,11 +224,14 @@ class SGLangEngine:
 
     def _local(self, path: Path) -> LocalTokens:
         file = find_tokenizer(path)
-        form = chat_format(file.parent)
-        if self._template is not None:
-            template = Path(self._template).expanduser().read_text(encoding="utf-8")
-            form = ChatFormat(template, form.variables if form else {})
-        return LocalTokens(Tokenizer(file), form)
+        return LocalTokens(Tokenizer(file), self._form(chat_format(file.parent)))
+
+    def _form(self, own: ChatFormat | None) -> ChatFormat | None:
+        """The chat template given in place of the model's own, else that."""
+        if self._template is None:
+            return own
+        template = read_text(Path(self._template).expanduser())
+        return ChatFormat(template, own.variables if own else {})
 
     async def _compare(self, client: Client, facts: ServerFacts, tokenizer: Tokenizer) -> None:
         """Raises EngineUnavailable when this tokenizer and the server's give other ids: nothing would be exact."""

@@ -54,9 +54,7 @@ class LocalTokens:
             raise EngineError(
                 f"{self.tokenizer.file.parent} has no chat template; give one as option chat_template=FILE.jinja"
             )
-        values = {**self._form.variables, **variables}
-        parts = chat_template.render(self._form.template, messages, values, today=date.today())
-        return chat_template.place_messages(parts, lambda text, control: self.encode(text, control=control))
+        return _rendered(self, self._form, messages, variables)
 
 
 class RemoteTokens:
@@ -65,11 +63,12 @@ class RemoteTokens:
     Its mutable state is its connection, and the ids and texts that it was told.
     """
 
-    def __init__(self, address: Address, model: str, *, prefix: str = "") -> None:
-        """`prefix`: of the two paths, `/v1` behind a router."""
+    def __init__(self, address: Address, model: str, *, prefix: str = "", form: ChatFormat | None = None) -> None:
+        """`prefix`: of the two paths, `/v1` behind a router. `form`: None: the server's own chat template."""
         self._address = address
         self._model = model
         self._prefix = prefix
+        self._form = form
         self._connection: HTTPConnection | None = None
         self._ids: dict[str, tuple[int, ...]] = {}
         self._texts: dict[int, str] = {}
@@ -96,13 +95,20 @@ class RemoteTokens:
 
     def prompt(self, messages: Sequence[Message], variables: Mapping[str, str]) -> Context:
         """The messages in the server's own chat template. Raises EngineError when it cannot be followed."""
+        if self._form is not None:
+            return _rendered(self, self._form, messages, variables)
+        if self._prefix:
+            raise EngineError(
+                f"{self._address.url}: a router does not apply the model's chat template; give the model's folder as "
+                "option tokenizer, or the template as option chat_template=FILE.jinja"
+            )
 
         def write(shown: Sequence[Mapping[str, str]]) -> str:
             asked: dict[str, object] = {"messages": list(shown), "chat_template_kwargs": dict(variables)}
             return self._decode(tuple(self._ask("/tokenize", asked)["tokens"]), skip=False)
 
         parts = chat_template.render_by(write, messages, variables)
-        return chat_template.place_messages(parts, lambda text, control: self.encode(text, control=control))
+        return chat_template.place_messages(parts, self.encode)
 
     def close(self) -> None:
         if self._connection is not None:
@@ -142,6 +148,11 @@ class RemoteTokens:
             kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
             self._connection = kind(parts.hostname or "", parts.port, timeout=SECONDS)
         return self._connection
+
+
+def _rendered(tokens: Tokens, form: ChatFormat, messages: Sequence[Message], variables: Mapping[str, str]) -> Context:
+    parts = chat_template.render(form.template, messages, {**form.variables, **variables}, today=date.today())
+    return chat_template.place_messages(parts, tokens.encode)
 
 
 def model_folder(tokenizer: str | Path | None, told: str) -> Path | None:
