@@ -82,10 +82,6 @@ class Tokenizer:
         yield from self._encode_plain(text[: start + 1])
         yield from self._encode_plain(text[start + 1 :])
 
-    def text(self, token: int) -> str:
-        """The text of one token, a control token too."""
-        return self._control.decode([token], skip_special_tokens=False)
-
     def decode(self, ids: tuple[int, ...]) -> str:
         """The text of these tokens, control tokens included."""
         return self._control.decode(list(ids), skip_special_tokens=False)

@@ -115,7 +115,7 @@ class SGLangEngine:
         """The chunks of one request; whatever ends it early is told to the server."""
         opened = self._opened
         stops = stops_of(request, lambda text: opened.tokens.encode(text, control=True))
-        answer = Answer(stops, opened.tokens.text)
+        answer = Answer(stops, opened.tokens.decode)
         streamed = self._streamed(request, opened.facts)
         with _named(self._address.url, request, answer):
             self._check(request, opened)

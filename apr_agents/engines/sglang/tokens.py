@@ -30,7 +30,7 @@ class Tokens(Protocol):
 
     def encode(self, text: str, *, control: bool) -> tuple[int, ...]: ...
 
-    def text(self, token: int) -> str: ...
+    def decode(self, ids: tuple[int, ...]) -> str: ...
 
     def prompt(self, messages: Sequence[Message], variables: Mapping[str, str]) -> Context: ...
 
@@ -45,8 +45,8 @@ class LocalTokens:
     def encode(self, text: str, *, control: bool) -> tuple[int, ...]:
         return self.tokenizer.encode(text, control=control)
 
-    def text(self, token: int) -> str:
-        return self.tokenizer.text(token)
+    def decode(self, ids: tuple[int, ...]) -> str:
+        return self.tokenizer.decode(ids)
 
     def prompt(self, messages: Sequence[Message], variables: Mapping[str, str]) -> Context:
         """The messages in the model's chat template. Raises EngineError when it has none, or cannot be rendered."""
@@ -71,7 +71,7 @@ class RemoteTokens:
         self._form = form
         self._connection: HTTPConnection | None = None
         self._ids: dict[str, tuple[int, ...]] = {}
-        self._texts: dict[int, str] = {}
+        self._texts: dict[tuple[int, ...], str] = {}
 
     def encode(self, text: str, *, control: bool) -> tuple[int, ...]:
         """The ids of this text. Raises EngineError for plain text in which the server sees a control token."""
@@ -88,10 +88,13 @@ class RemoteTokens:
             )
         return ids
 
-    def text(self, token: int) -> str:
-        if token not in self._texts:
-            self._texts[token] = self._decode((token,), skip=False)
-        return self._texts[token]
+    def decode(self, ids: tuple[int, ...]) -> str:
+        if ids not in self._texts:
+            text = self._decode(ids, skip=False)
+            if len(ids) > 1:
+                return text
+            self._texts[ids] = text
+        return self._texts[ids]
 
     def prompt(self, messages: Sequence[Message], variables: Mapping[str, str]) -> Context:
         """The messages in the server's own chat template. Raises EngineError when it cannot be followed."""

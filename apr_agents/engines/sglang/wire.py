@@ -74,11 +74,12 @@ class Answer:
     Its mutable state is what has come. Events may bring all text so far, or only what is new: their counts tell which.
     """
 
-    def __init__(self, stops: Stops, text_of: Callable[[int], str]) -> None:
-        """`text_of`: the text of a token, to know how the model's own end of text was written out."""
+    def __init__(self, stops: Stops, decode: Callable[[tuple[int, ...]], str]) -> None:
+        """`decode`: the text of tokens, to know what the server cut off, and what is the model's own end of text."""
         self._stops = stops
-        self._text_of = text_of
+        self._decode = decode
         self._texts: list[str] = []
+        self._ids: list[int] = []
         self._seen = 0
         self._count = 0
         self._last: Chunk | None = None
@@ -143,6 +144,7 @@ class Answer:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise StreamFault("malformed", f"an event is not one of /generate: {_shown(data)}") from error
         self._texts.append(chunk.text)
+        self._ids.extend(chunk.ids or ())
         return chunk
 
     def _new(self, ids: list[int], text: str, total: int) -> tuple[tuple[int, ...], str]:
@@ -168,14 +170,21 @@ class Answer:
             raise _given_up(finish, self._count - len(ids))
         if kind not in ("stop", "length"):
             raise StreamFault("malformed", f"the finish reason {str(kind)[:40]!r} is not one of /generate")
-        if isinstance(matched, int):
+        if isinstance(matched, str):
+            text += self._cut_off(ids, text)
+        elif matched is not None:
             own = matched not in self._stops.ids
             if own:
-                text = text.removesuffix(self._text_of(matched))
+                text = text.removesuffix(self._decode((matched,)))
             matched = None if own else self._stops.ids[matched]
         reason: Literal["stop", "length"] = kind
         usage = Usage(meta["prompt_tokens"], meta.get("cached_tokens"), meta["completion_tokens"])
         return Chunk(text, ids, Finish(reason, matched, usage, _timings(meta)))
+
+    def _cut_off(self, ids: tuple[int, ...], text: str) -> str:
+        """What stands behind a stop in the token in which it ends: the server leaves it out, the token is whole."""
+        whole, shown = self._decode((*self._ids, *ids)), self.text + text
+        return whole[len(shown) :] if whole.startswith(shown) else ""
 
 
 def _given_up(said: object, count: int) -> StreamFault:

@@ -20,7 +20,7 @@ STOPS = Stops({TAG: "</Thread>"}, ("\n",))
 
 
 def answer() -> Answer:
-    return Answer(STOPS, WORDS.__getitem__)
+    return Answer(STOPS, lambda ids: "".join(WORDS[token] for token in ids))
 
 
 def event(ids: list[int], text: str, total: int, finish: Mapping[str, object] | None = None, **meta: object) -> bytes:
@@ -126,6 +126,19 @@ def test_a_server_too_busy_to_begin_may_be_asked_again(ids: list[int], *, again:
     with pytest.raises(StreamFault) as raised:
         read([event(ids, text, len(ids)), event(ids, text, len(ids), abort)])
     assert raised.value.again is again
+
+
+@pytest.mark.parametrize("cumulative", [True, False])
+def test_a_token_in_which_a_stop_ends_stays_whole(*, cumulative: bool) -> None:
+    """The server cuts its text behind the stop, and gives the id of the whole token."""
+    words = {10: "a ", 11: "=", 12: " 71"}
+    second = event([10, 11, 12], "a = 7", 3, stop("= 7")) if cumulative else event([12], " 7", 3, stop("= 7"))
+    reading = Answer(STOPS, lambda ids: "".join(words[token] for token in ids))
+    assert reading.event(event([10, 11], "a =", 2)) == Chunk("a =", (10, 11))
+    reading.event(second)
+    last = reading.event(DONE)
+    assert last is not None
+    assert (last.text, last.ids, last.finish and last.finish.matched) == (" 71", (12,), "= 7")
 
 
 def test_timings_are_the_servers_own() -> None:
