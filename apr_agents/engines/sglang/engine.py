@@ -130,6 +130,8 @@ class SGLangEngine:
                         chunk = answer.event(data)
                         if chunk is not None:
                             yield chunk
+                            if chunk.finish is not None:
+                                return
                 answer.close()
 
     @asynccontextmanager
@@ -141,16 +143,21 @@ class SGLangEngine:
         more = self._extend(request) if self._extend else None
         body = body_of(request, stops, rid, stream=stream, more=more)
         headers = {ROUTING_KEY: request.run_id} if request.run_id else None
+        seconds = self._left(request)
         try:
-            seconds = self._left(request)
             async with opened.client.send("POST", "/generate", body, headers=headers, seconds=seconds) as response:
                 yield response
         except (RequestRefused, ContextFull, EngineUnavailable):
             raise  # the server has nothing to give up
         except BaseException:
-            if not (answer.complete or opened.facts.router):
-                await opened.client.abort(rid)
+            await self._give_up(answer, rid)
             raise
+        await self._give_up(answer, rid)
+
+    async def _give_up(self, answer: Answer, rid: str) -> None:
+        """Tell the server where an answer was left before its end; a router has no ear for that."""
+        if not (answer.complete or self._opened.facts.router):
+            await self._opened.client.abort(rid)
 
     def _left(self, request: Request) -> float | None:
         """Seconds until the request's deadline, and a little more. Raises StreamFault when it has passed."""

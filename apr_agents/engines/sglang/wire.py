@@ -82,6 +82,9 @@ class Answer:
         self._ids: list[int] = []
         self._seen = 0
         self._count = 0
+        self._tags = [text for text in stops.ids.values() if text]
+        self._reach = max(map(len, self._tags), default=1)
+        self._tail = ""
         self._last: Chunk | None = None
         self._ended = False
 
@@ -102,6 +105,7 @@ class Answer:
     def event(self, data: bytes) -> Chunk | None:
         """The chunk that an event brings, None for none; the last one comes with the end marker.
 
+        Where the model spelled a stop out, it comes at once: the server, which stops at ids, would go on for ever.
         Raises StreamFault.
         """
         if self._ended:
@@ -113,15 +117,15 @@ class Answer:
             return self._last
         if self._last is not None:
             raise StreamFault("late", "an event came behind the finish")
-        chunk = self._read(data)
+        chunk, spelled = self._read(data)
         if chunk.finish is not None:
             self._last = chunk
-            return None
+            return chunk if spelled else None
         return chunk if chunk.ids or chunk.text else None
 
     def whole(self, data: bytes) -> Chunk:
         """The one chunk of an answer that was not streamed. Raises StreamFault."""
-        chunk = self._read(data)
+        chunk, _ = self._read(data)
         if chunk.finish is None:
             raise StreamFault("malformed", "the answer has no finish reason")
         self._ended = True
@@ -132,7 +136,8 @@ class Answer:
         if not self._ended:
             raise StreamFault("cut", f"the stream was cut after {self._count} tokens")
 
-    def _read(self, data: bytes) -> Chunk:
+    def _read(self, data: bytes) -> tuple[Chunk, bool]:
+        """What an event brings, and whether a stop that is spelled out ends it."""
         try:
             payload = json.loads(data)
             if "error" in payload:
@@ -141,11 +146,14 @@ class Answer:
             finish = meta["finish_reason"]
             ids, text = self._new(payload["output_ids"], payload["text"], meta["completion_tokens"])
             chunk = Chunk(text, ids) if finish is None else self._finished(ids, text, finish, meta)
+            spelled = self._spelled(chunk, meta) if self._tags and chunk.text else None
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise StreamFault("malformed", f"an event is not one of /generate: {_shown(data)}") from error
+        chunk = spelled or chunk
         self._texts.append(chunk.text)
+        self._tail = (self._tail + chunk.text)[-self._reach :]
         self._ids.extend(chunk.ids or ())
-        return chunk
+        return chunk, spelled is not None
 
     def _new(self, ids: list[int], text: str, total: int) -> tuple[tuple[int, ...], str]:
         """What is new in an event that counts `total` tokens."""
@@ -180,6 +188,24 @@ class Answer:
         reason: Literal["stop", "length"] = kind
         usage = Usage(meta["prompt_tokens"], meta.get("cached_tokens"), meta["completion_tokens"])
         return Chunk(text, ids, Finish(reason, matched, usage, _timings(meta)))
+
+    def _spelled(self, chunk: Chunk, meta: Mapping[str, Any]) -> Chunk | None:
+        """This chunk up to the token that completes a stop in the text without being its id; None without one."""
+        text = self._tail + chunk.text
+        hits = [(text.index(tag) + len(tag), tag) for tag in self._tags if tag in text]
+        if not hits:
+            return None
+        end, tag = min(hits)
+        if chunk.finish is not None and chunk.finish.matched == tag and end == len(text):
+            return None
+        so_far, rest, start = list(self._ids), list(chunk.ids or ()), len(self.text)
+        whole = self._decode(tuple(so_far))
+        while rest and tag not in whole[max(0, start - self._reach) :]:
+            so_far.append(rest.pop(0))
+            whole = self._decode(tuple(so_far))
+        ids = tuple(so_far[len(self._ids) :])
+        usage = Usage(meta["prompt_tokens"], meta.get("cached_tokens"), len(so_far))
+        return Chunk(whole[start:], ids, Finish("stop", tag, usage, _timings(meta)))
 
     def _cut_off(self, ids: tuple[int, ...], text: str) -> str:
         """What stands behind a stop in the token in which it ends: the server leaves it out, the token is whole."""

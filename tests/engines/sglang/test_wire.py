@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -139,6 +140,31 @@ def test_a_token_in_which_a_stop_ends_stays_whole(*, cumulative: bool) -> None:
     last = reading.event(DONE)
     assert last is not None
     assert (last.text, last.ids, last.finish and last.finish.matched) == (" 71", (12,), "= 7")
+
+
+SPELLED = {20: "a", 21: "</Th", 22: "read> ", 23: "on and on", 24: "b"}
+
+
+@pytest.mark.parametrize("cuts", [[], [2], [1, 2, 3], [3], [4]])
+def test_a_stop_that_is_spelled_out_ends_the_answer_at_its_token(cuts: list[int]) -> None:
+    """The server stops at the tag's id; a model may write its letters, and the server goes on."""
+    ids = [20, 21, 22, 23, 24]
+    said: list[bytes] = []
+    for start, end in pairwise([0, *cuts, len(ids)]):
+        piece = ids[start:end]
+        said.append(event(piece, "".join(map(SPELLED.__getitem__, piece)), end))
+    reading = Answer(STOPS, lambda ids: "".join(SPELLED[token] for token in ids))
+    chunks: list[Chunk] = []
+    for data in said:
+        chunk = reading.event(data)
+        assert chunk is not None
+        chunks.append(chunk)
+        if chunk.finish is not None:
+            break
+    assert "".join(chunk.text for chunk in chunks) == "a</Thread> "
+    assert [token for chunk in chunks for token in chunk.ids or ()] == [20, 21, 22]
+    assert chunks[-1].finish == Finish("stop", "</Thread>", Usage(7, 5, 3), Timings())
+    assert not reading.complete
 
 
 def test_timings_are_the_servers_own() -> None:
