@@ -2,48 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Self
 
 import aiohttp
-import anyio.to_thread
 
 from apr_agents.clock import Clock, MonotonicClock
 from apr_agents.context import Context
 from apr_agents.engines.base import Chunk, EngineInfo, Message, Request
 from apr_agents.engines.sglang.client import ROUTING_KEY, Address, Client
-from apr_agents.engines.sglang.server import ServerFacts, look
-from apr_agents.engines.sglang.tokens import LocalTokens, RemoteTokens, Tokens, model_folder
+from apr_agents.engines.sglang.connect import Connected, ModelFiles, connect
+from apr_agents.engines.sglang.server import ServerFacts
+from apr_agents.engines.sglang.tokens import RemoteTokens, Tokens
 from apr_agents.engines.sglang.wire import Answer, Stops, body_of, stops_of
 from apr_agents.engines.sse import EventReader
-from apr_agents.engines.tokenizer import ChatFormat, Tokenizer, chat_format, find_tokenizer, read_text
 from apr_agents.errors import ContextFull, EngineError, EngineUnavailable, RequestRefused, StreamFault, UsageError
 
-SAMPLE = "Plan 12:\n\t3 + 4 = 7, naïve 漢字 🙂 'x' </s> <Parallel>\n<Thread>1: go on\n</Thread></Parallel>  end"
-"""A text that tokenizers take apart differently."""
 SLACK = 0.05
 """Seconds behind a request's deadline in which whoever set it may say so first."""
 
 Extend = Callable[[Request], Mapping[str, object]]
 """More fields for the body of a request; `sampling_params` among them are put among the engine's own."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """What there is while the engine is open."""
-
-    client: Client
-    facts: ServerFacts
-    tokens: Tokens
-    ids: int | None
-    """How many ids the model knows: one beyond ends the server. None: unknown."""
-    info: EngineInfo
 
 
 class SGLangEngine:
@@ -69,12 +52,10 @@ class SGLangEngine:
         if not url.startswith(("http://", "https://")):
             raise UsageError(f"engine sglang:{url}: an address is needed, such as sglang:http://127.0.0.1:30000")
         self._address = Address(url.rstrip("/"), api_key)
-        self._tokenizer = tokenizer
-        self._template = chat_template
-        self._dialects = dialects
+        self._model = ModelFiles(tokenizer, chat_template, dialects)
         self._extend = extend
         self._clock = MonotonicClock()
-        self._open: _Opened | None = None
+        self._open: Connected | None = None
 
     @property
     def info(self) -> EngineInfo:
@@ -173,7 +154,7 @@ class SGLangEngine:
         """Whether chunks are worth their cost. Behind a router a stream is all that can be cancelled."""
         return request.max_tokens > 0 and (request.watched or facts.router)
 
-    def _check(self, request: Request, opened: _Opened) -> None:
+    def _check(self, request: Request, opened: Connected) -> None:
         """Raises EngineError for ids that the model does not know: a server would not survive them."""
         if opened.ids is not None and max(request.context.ids, default=0) >= opened.ids:
             raise EngineError(
@@ -181,7 +162,7 @@ class SGLangEngine:
             )
 
     @property
-    def _opened(self) -> _Opened:
+    def _opened(self) -> Connected:
         if self._open is None:
             raise EngineError(f"the engine for {self._address.url} is not open; use it inside `async with`")
         return self._open
@@ -191,7 +172,7 @@ class SGLangEngine:
             raise UsageError("the engine is open already; make one for each `async with`")
         client = await Client(self._address).__aenter__()
         try:
-            self._open = await self._connect(client)
+            self._open = await connect(client, self._model)
         except BaseException:
             await client.__aexit__(None, None, None)
             raise
@@ -205,51 +186,6 @@ class SGLangEngine:
             if isinstance(opened.tokens, RemoteTokens):
                 opened.tokens.close()
             await opened.client.__aexit__(kind, error, trace)
-
-    async def _connect(self, client: Client) -> _Opened:
-        facts = await look(client)
-        path = model_folder(self._tokenizer, facts.tokenizer_path)
-        config = _config(path)
-        tokens: Tokens
-        ids: int | None = None
-        if path is None:
-            prefix = "/v1" if facts.router else ""
-            tokens = RemoteTokens(self._address, facts.model, prefix=prefix, form=self._form(None))
-        else:
-            tokens = await anyio.to_thread.run_sync(self._local, path)
-            await self._compare(client, facts, tokens.tokenizer)
-            ids = max(tokens.tokenizer.size, int(config.get("vocab_size") or 0))
-        trained = str(config.get("apr_dialect") or "").replace(",", " ").split()
-        info = EngineInfo(
-            name=f"sglang:{facts.model}",
-            window=facts.window,
-            dialects=tuple(trained if self._dialects is None else self._dialects),
-            page=facts.page,
-            warms=True,
-        )
-        return _Opened(client, facts, tokens, ids, info)
-
-    def _local(self, path: Path) -> LocalTokens:
-        file = find_tokenizer(path)
-        return LocalTokens(Tokenizer(file), self._form(chat_format(file.parent)))
-
-    def _form(self, own: ChatFormat | None) -> ChatFormat | None:
-        """The chat template given in place of the model's own, else that."""
-        if self._template is None:
-            return own
-        template = read_text(Path(self._template).expanduser())
-        return ChatFormat(template, own.variables if own else {})
-
-    async def _compare(self, client: Client, facts: ServerFacts, tokenizer: Tokenizer) -> None:
-        """Raises EngineUnavailable when this tokenizer and the server's give other ids: nothing would be exact."""
-        sample = SAMPLE + "".join(list(tokenizer.controls)[:64])
-        asked = {"model": facts.model, "prompt": sample, "add_special_tokens": False}
-        told = await client.ask("/tokenize", asked) or await client.ask("/v1/tokenize", asked)
-        if told is not None and tuple(cast("list[int]", told.get("tokens"))) != tokenizer.sample(sample):
-            raise EngineUnavailable(
-                f"{self._address.url} serves {facts.model} with another tokenizer than {tokenizer.file}; "
-                "give that model's own as option tokenizer=FOLDER"
-            )
 
 
 @contextmanager
@@ -272,14 +208,3 @@ async def _check_stream(response: aiohttp.ClientResponse) -> None:
     if response.content_type != "text/event-stream":
         begun = " ".join((await response.content.read(200)).decode("utf-8", "replace").split())
         raise StreamFault("foreign", f"the answer is {response.content_type}, no event stream: {begun[:80]!r}")
-
-
-def _config(path: Path | None) -> dict[str, Any]:
-    """The model's own `config.json` beside its tokenizer; empty where there is none."""
-    if path is None:
-        return {}
-    file = (path if path.is_dir() else path.parent) / "config.json"
-    try:
-        return cast("dict[str, Any]", json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return {}
