@@ -4,16 +4,22 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench model fuzz schema wheel clean
+.PHONY: help demo test sglang-cpu test-sglang check format bench model fuzz schema wheel clean
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 demo: $(VENV)/.package  ## a real model forks its own reasoning, here, and the run is accounted
 	@$(BIN)/apr run examples/countdown.yaml --input numbers="26 45 27 21" --input target=18
 
-test: $(VENV)/.dev  ## all tests
+test: $(VENV)/.dev  ## all tests that need nothing beside this environment
 	$(BIN)/pytest -n 2 tests
+	@echo "deselected: the tests against real SGLang servers, marked sglang; run them with make test-sglang"
+
+sglang-cpu: $(VENV)-sglang/.ready  ## a real SGLang server that needs no GPU, in an environment of its own
+
+test-sglang: $(VENV)/.dev $(VENV)-sglang/.ready  ## the tests against real SGLang servers, which it starts and stops
+	$(BIN)/python -m tests.sglang.serve $(BIN)/pytest -m sglang tests
 
 check: $(VENV)/.dev  ## style and types
 	$(BIN)/ruff check .
@@ -45,7 +51,7 @@ wheel: $(VENV)/.dev  ## build the wheel and the sdist into dist/, and try the wh
 	cd build && clean/bin/apr run ../examples/countdown.yaml --input numbers="3 5 7" --input target=22
 
 clean:  ## remove what was built
-	rm -rf $(VENV) $(VENV)-training build dist
+	rm -rf $(VENV) $(VENV)-training $(VENV)-sglang build dist
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -64,4 +70,14 @@ $(VENV)/.dev: $(VENV)/.package pyproject.toml
 $(VENV)/.training: $(VENV)/.package training/requirements.txt
 	$(PYTHON) -m venv $(VENV)-training
 	$(VENV)-training/bin/python -m pip install --quiet --requirement training/requirements.txt --editable .
+	@touch $@
+
+SGLANG := integrations/sglang/cpu
+# torch by itself, so that only its index is asked for it and it is asked for nothing else.
+$(VENV)-sglang/.ready: $(wildcard $(SGLANG)/*.txt $(SGLANG)/*.py)
+	$(PYTHON) -m venv $(VENV)-sglang
+	$(VENV)-sglang/bin/python -m pip install --quiet --retries 1 --no-deps --requirement $(SGLANG)/requirements-torch.txt
+	$(VENV)-sglang/bin/python -m pip install --quiet --requirement $(SGLANG)/requirements.txt
+	$(VENV)-sglang/bin/python -m pip install --quiet --no-deps --requirement $(SGLANG)/requirements-server.txt
+	$(VENV)-sglang/bin/python $(SGLANG)/scripted_processor.py $(VENV)-sglang/scripted_processor.json
 	@touch $@

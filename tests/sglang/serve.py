@@ -1,0 +1,243 @@
+"""Run a command beside real SGLang servers: `python -m tests.sglang.serve COMMAND...`, such as `pytest -m sglang`.
+
+One server, two behind two routers (policies manual and cache_aware), and one with wrong settings, each with the shipped
+model, on free ports of this machine. They start at the same time and end with the command, whatever ends it; their
+addresses are in its environment (see `tests/sglang/addresses.py`). `make sglang-cpu` builds what they run in.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+ROOT = Path(__file__).parents[2]
+LOGS = ROOT / "build" / "sglang"
+MODEL = ROOT / "training" / "countdown-hf"
+# Below ROOT, where every server is started: paths without spaces, whatever stands above.
+ENVIRONMENT = Path(".venv-sglang")
+PYTHON = ENVIRONMENT / "bin" / "python"
+DEPLOYED = Path("integrations") / "sglang"
+START_SECONDS = 300
+STOP_SECONDS = 30
+SHOWN_LINES = 40
+"""Of each log, when a server or the command failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """How a server is started."""
+
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    """What its environment has beside ours."""
+    workers: int = 0
+    """How many a router has to find before it serves."""
+
+
+class Process:
+    """A server that was started; its log is in `LOGS`."""
+
+    def __init__(self, name: str, port: int, started: Started) -> None:
+        self.name = name
+        self.url = f"http://127.0.0.1:{port}"
+        self.log = LOGS / f"{name}.log"
+        self._workers = started.workers
+        with self.log.open("wb") as log:
+            # A session of its own: Ctrl-C is for us, and what it starts ends with it.
+            self._process = subprocess.Popen(  # noqa: S603
+                started.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=ROOT,
+                env={**os.environ, **started.environment},
+                start_new_session=True,
+            )
+
+    def wait_until_ready(self, deadline: float) -> None:
+        """Raises SystemExit when it ends, or does not get ready, before the deadline."""
+        while not self._ready():
+            if self._process.poll() is not None:
+                raise SystemExit(f"{self.name} ended with status {self._process.returncode} before it was ready")
+            if time.monotonic() > deadline:
+                raise SystemExit(f"{self.name} was not ready within {START_SECONDS} seconds")
+            time.sleep(0.2)
+
+    def _ready(self) -> bool:
+        """Whether it serves; a router does once it has found all its workers."""
+        path = "/workers" if self._workers else "/health"
+        connection = HTTPConnection(self.url.removeprefix("http://"), timeout=10)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            body = response.read()
+        except (OSError, HTTPException):
+            return False
+        finally:
+            connection.close()
+        return response.status == 200 and (not self._workers or json.loads(body)["total"] == self._workers)
+
+    def end(self) -> None:
+        """Ask it to end."""
+        if self._process.poll() is None:
+            self._process.terminate()
+
+    def reap(self, deadline: float) -> None:
+        """Wait until it has ended, and end by force what is left of it."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(max(0.0, deadline - time.monotonic()))
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def show_log(self) -> None:
+        """The end of its log, on standard error."""
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        print(f"\n── {self.log}, the last lines", *lines[-SHOWN_LINES:], sep="\n", file=sys.stderr)  # noqa: T201
+
+
+class Servers:
+    """What was started so far; its mutable state."""
+
+    def __init__(self) -> None:
+        self.started: list[Process] = []
+
+    def start(self, name: str, port: int, started: Started) -> Process:
+        process = Process(name, port, started)
+        self.started.append(process)
+        return process
+
+    def stop(self) -> None:
+        """End all at the same time. Nothing interrupts it: no process is left behind."""
+        kept = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+        for process in self.started:
+            process.end()
+        deadline = time.monotonic() + STOP_SECONDS
+        for process in self.started:
+            process.reap(deadline)
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def servers() -> Generator[Mapping[str, str]]:
+    """All servers, ready; where they are, as environment variables. Shows their logs when what is inside fails."""
+    LOGS.mkdir(parents=True, exist_ok=True)
+    running = Servers()
+    try:
+        yield start_all(running)
+    except BaseException:
+        for process in running.started:
+            process.show_log()
+        raise
+    finally:
+        running.stop()
+
+
+def start_all(running: Servers) -> Mapping[str, str]:
+    """Start every server, then the routers in front of those that are ready."""
+    ports = free_ports(8)
+    single, first, second = (
+        running.start(name, port, well_set(port))
+        for name, port in zip(("single", "worker-1", "worker-2"), ports, strict=False)
+    )
+    misset = running.start("misset", ports[3], wrongly_set(ports[3]))
+    deadline = time.monotonic() + START_SECONDS
+    for process in tuple(running.started):
+        process.wait_until_ready(deadline)
+    workers = (first.url, second.url)
+    manual = running.start("router", ports[4], router("manual", ports[4], ports[5], workers))
+    cache_aware = running.start("router-cache-aware", ports[6], router("cache_aware", ports[6], ports[7], workers))
+    for process in (manual, cache_aware):
+        process.wait_until_ready(deadline)
+    return {
+        "APR_SGLANG_URL": single.url,
+        "APR_SGLANG_WORKER_URLS": " ".join(workers),
+        "APR_SGLANG_ROUTER_URL": manual.url,
+        "APR_SGLANG_ROUTER_METRICS_URL": f"http://127.0.0.1:{ports[5]}",
+        "APR_SGLANG_CACHE_AWARE_URL": cache_aware.url,
+        "APR_SGLANG_MISSET_URL": misset.url,
+        "APR_SGLANG_PROCESSOR": str(ROOT / ENVIRONMENT / "scripted_processor.json"),
+    }
+
+
+SERVED = ("--served-model-name", "countdown", "--enable-custom-logit-processor")
+"""The flags of every server here; only a test's server may run code that its clients send."""
+
+
+def well_set(port: int) -> Started:
+    """A server as operators start it."""
+    environment = {"SGLANG_PORT": str(port), "SGLANG_LAUNCHER": f"{PYTHON} {DEPLOYED / 'cpu' / 'launch.py'}"}
+    return Started((str(DEPLOYED / "launch.sh"), str(MODEL), *SERVED), environment)
+
+
+def wrongly_set(port: int) -> Started:
+    """A server with all that one server on a CPU can have wrong at once: SGLang's own settings, and two more."""
+    launcher = (str(PYTHON), str(DEPLOYED / "cpu" / "launch.py"), "--model-path", str(MODEL), "--port", str(port))
+    return Started((*launcher, *SERVED, "--strip-thinking-cache", "--disable-radix-cache"), {})
+
+
+def router(policy: str, port: int, metrics_port: int, workers: Sequence[str]) -> Started:
+    """A router as operators start it."""
+    environment = {
+        "ROUTER_POLICY": policy,
+        "ROUTER_PORT": str(port),
+        "ROUTER_METRICS_PORT": str(metrics_port),
+        "SGLANG_ROUTER": f"{PYTHON} -m sglang_router.launch_router",
+    }
+    return Started((str(DEPLOYED / "router.sh"), *workers), environment, len(workers))
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of this machine that nobody listens on now."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]
+
+
+def run(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """The command's exit status. Ctrl-C reaches it too, so it is waited for."""
+    process = subprocess.Popen(command, env={**os.environ, **environment})  # noqa: S603
+    try:
+        return process.wait()
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
+
+
+def main() -> None:
+    if len(sys.argv) < 2:
+        raise SystemExit("python -m tests.sglang.serve COMMAND...: which command?")
+    if not (ROOT / ENVIRONMENT / ".ready").exists():
+        raise SystemExit(f"{ROOT / ENVIRONMENT} is not there: build it with `make sglang-cpu`")
+    signal.signal(signal.SIGTERM, terminated)
+    began = time.monotonic()
+    with servers() as environment:
+        print(f"servers ready after {time.monotonic() - began:.0f} s; logs in {LOGS}", file=sys.stderr)  # noqa: T201
+        status = run(sys.argv[1:], environment)
+        if status:
+            raise SystemExit(status)
+
+
+def terminated(number: int, _frame: FrameType | None) -> NoReturn:
+    """SIGTERM ends us as an error does, so that what was started is stopped."""
+    raise SystemExit(128 + number)
+
+
+if __name__ == "__main__":
+    main()
