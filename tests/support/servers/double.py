@@ -93,7 +93,7 @@ class Double:
         if self.serving.profile is openai.SGLANG:
             if path == "/generate":
                 return await self._native(exchange)
-            if path == "/abort_request":
+            if path == "/abort_request" and not self.serving.router:
                 return await self._abort(exchange)
         said = at_once(path, exchange.asked, self.serving, self.speaker)
         status = 404 if said is None else 200

@@ -29,6 +29,10 @@ class Serving:
     """What the model says without a script."""
     pause: float = 0.0
     """Seconds between two events."""
+    folder: str | None = None
+    """Where it says that its model is; None: where it is."""
+    router: bool = False
+    """Whether it answers as a router does whose worker cannot be reached from outside."""
 
 
 def at_once(path: str, asked: Asked, serving: Serving, speaker: Speaker) -> Json | bytes | None:
@@ -42,6 +46,11 @@ def at_once(path: str, asked: Asked, serving: Serving, speaker: Speaker) -> Json
 
 
 def _sglang(path: str, asked: Asked, serving: Serving, speaker: Speaker) -> Json | None:
+    if serving.router:
+        hidden = ("/server_info", "/model_info", "/tokenize", "/detokenize", "/abort_request")
+        path = "" if path in hidden else path.removeprefix("/v1")
+        if path == "/workers":
+            return {"workers": [{"url": "http://127.0.0.1:9"}]}
     if path in ("/get_model_info", "/model_info"):
         return {**_model(serving, speaker), "is_generation": True, "weight_version": "default"}
     if path in ("/server_info", "/get_server_info"):
@@ -55,7 +64,7 @@ def _sglang(path: str, asked: Asked, serving: Serving, speaker: Speaker) -> Json
 
 
 def _model(serving: Serving, speaker: Speaker) -> Json:
-    folder = str(speaker.folder)
+    folder = serving.folder or str(speaker.folder)
     return {"model_path": folder, "tokenizer_path": folder, "served_model_name": serving.model}
 
 
