@@ -16,14 +16,17 @@ class Figure:
     name: str
     value: float
     unit: str
-    bound: float
-    better: Literal["lower", "higher"]
+    bound: float | None = None
+    """None: shown beside others, and bounded by nothing."""
+    better: Literal["lower", "higher"] = "lower"
     detail: str = ""
     """How it was measured; spread where there is one."""
 
     @property
     def ok(self) -> bool:
         """Whether the value is within its bound."""
+        if self.bound is None:
+            return True
         return self.value <= self.bound if self.better == "lower" else self.value >= self.bound
 
     def line(self) -> str:
