@@ -66,11 +66,16 @@ def join_context(parent: Context, branches: Sequence[Joined], dialect: Dialect, 
     The first branch keeps its own links, and with them its cache, so the engine evaluates only the others' texts.
     """
     context = branches[0].end if branches else parent
-    same = dialect.join_header == dialect.branch_header
     for branch in branches[1:]:
-        header = branch.fork.start.segment if same else _header(dialect.join_header, branch.fork.number, encode)
-        context = context.extend(header, *map(_brought, branch.end.since(branch.fork.start)))
+        context = join_branch(context, branch, dialect, encode)
     return context.extend(_injected(dialect.join_tail, encode)) if dialect.join_tail else context
+
+
+def join_branch(context: Context, branch: Joined, dialect: Dialect, encode: Encode) -> Context:
+    """This context, which ends with a joined branch, and a further one behind it."""
+    same = dialect.join_header == dialect.branch_header
+    header = branch.fork.start.segment if same else _header(dialect.join_header, branch.fork.number, encode)
+    return context.extend(header, *map(_brought, branch.end.since(branch.fork.start)))
 
 
 def neutralise(text: str, dialect: Dialect) -> str:

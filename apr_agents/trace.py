@@ -19,8 +19,11 @@ from apr_agents.paths import BranchPath
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-VERSION = 1
-"""Of the stored form."""
+VERSION = 2
+"""Of the stored form. 2 added the kinds `retry` and `ahead`."""
+
+READABLE = (1, 2)
+"""Versions that load: a trace of version 1 is one of version 2 without those kinds."""
 
 
 class Kind(StrEnum):
@@ -34,10 +37,15 @@ class Kind(StrEnum):
     """An engine request that does not follow a join."""
     synthesis = "synthesis"
     """An engine request that follows a join: its prefill is the synthesis prefill."""
+    ahead = "ahead"
+    """An engine request for no new tokens, which evaluates a join's prefix while its slowest branch still decodes. No
+    path goes through it: what waits for it is a `wait`."""
     call = "call"
     """A Python function, a tool or a subgraph."""
+    retry = "retry"
+    """Waiting before a failed request is sent again."""
     wait = "wait"
-    """A join that waits for its deadline, not for a branch."""
+    """A join that waits for its deadline, or for what is still being evaluated ahead; not for a branch."""
     human = "human"
     """Waiting for a person."""
 
@@ -77,7 +85,8 @@ class Span:
     """One timed piece of a run."""
 
     id: str
-    """Branch path, `#`, and a count within the branch: `1.2#3`; the run's own are `#1`, `#2`."""
+    """Branch path, `#`, and a count within the branch: `1.2#3`; the run's own are `#1`, `#2`. Requests ahead of joins
+    have a count of their own, `#ahead1`, so that no other name depends on them."""
     kind: Kind
     path: str
     """The branch that it belongs to; `""` is the run."""
@@ -164,8 +173,9 @@ class Trace:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"])) or "the whole"
             raise TraceError(f"not a trace: {place}: {first['msg']}") from error
-        if trace.version != VERSION:
-            raise TraceError(f"a trace of version {trace.version}; this is apr-agents for version {VERSION}")
+        if trace.version not in READABLE:
+            known = " and ".join(map(str, READABLE))
+            raise TraceError(f"a trace of version {trace.version}; this is apr-agents for versions {known}")
         fault = next(_faults(trace), None)
         if fault is not None:
             raise TraceError(f"not a trace of a run: {fault}")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from apr_agents.accounting.ahead import Prepared, prepared, untold_saving
 from apr_agents.accounting.changes import what_ifs
 from apr_agents.accounting.figures import Piece, Report, TokenFigures
 from apr_agents.accounting.forks import fork_figures
 from apr_agents.accounting.graph import Chain, Graph, graph, longest
-from apr_agents.accounting.joins import joins
+from apr_agents.accounting.joins import BlockKey, joins
 from apr_agents.accounting.seconds import second_figures, untold_seconds
 from apr_agents.accounting.threadweaver import ThreadWeaverFigures, threadweaver
 from apr_agents.accounting.totals import token_figures, untold_tokens
 from apr_agents.accounting.weights import NO_SECONDS, second_weight, token_weight
-from apr_agents.trace import Trace
+from apr_agents.trace import Kind, Trace
 
 
 def account(trace: Trace) -> Report:
@@ -20,6 +23,7 @@ def account(trace: Trace) -> Report:
     in_tokens = longest(spans, [token_weight(span) for span in trace.spans])
     in_seconds = longest(spans, [second_weight(span) for span in trace.spans], NO_SECONDS)
     joined = joins(spans, in_tokens, in_seconds)
+    blocks = prepared(spans)
     tokens = token_figures(spans, in_tokens)
     return Report(
         run_id=trace.run_id,
@@ -33,11 +37,13 @@ def account(trace: Trace) -> Report:
         acceleration_ratio_without_waste=_acceleration(tokens.critical, tokens.generated - tokens.wasted),
         self_parallelism=_parallelism(tokens),
         reuse=_reuse(tokens),
+        ahead_saved_seconds=_saved(blocks),
+        retries=sum(span.kind is Kind.retry and span.outcome == "done" for span in trace.spans),
         seconds=second_figures(spans, in_seconds, trace.wall),
-        forks=fork_figures(trace, spans, joined, in_tokens, in_seconds),
+        forks=fork_figures(trace, spans, joined, blocks, in_tokens, in_seconds),
         threadweaver=_threadweaver(trace),
         what_ifs=what_ifs(spans, joined, in_tokens, in_seconds),
-        missing=_missing(trace, spans, in_seconds, tokens),
+        missing={**_missing(trace, spans, in_seconds, tokens), **untold_saving(blocks)},
         timeline=_timeline(spans, in_seconds),
         notes=trace.notes,
     )
@@ -56,6 +62,11 @@ def _parallelism(tokens: TokenFigures) -> float | None:
 
 def _reuse(tokens: TokenFigures) -> float | None:
     return tokens.reused / tokens.reused_of if tokens.reused is not None and tokens.reused_of else None
+
+
+def _saved(blocks: Mapping[BlockKey, Prepared]) -> float | None:
+    each = [block.saved for block in blocks.values()]
+    return None if None in each else sum(seconds or 0.0 for seconds in each)
 
 
 def _threadweaver(trace: Trace) -> ThreadWeaverFigures | None:

@@ -23,6 +23,7 @@ def what_ifs(graph: Graph, joins: Mapping[BlockKey, Join], in_tokens: Chain, in_
             "reuse", None, "with every reusable token from the cache", _gain(graph, in_seconds, _evaluated_again), 0
         ),
         WhatIf("queue", None, "without waiting for places", _gain(graph, in_seconds, _queued), 0),
+        WhatIf("retry", None, "without waiting to send requests again", _gain(graph, in_seconds, _put_off), 0),
     ]
     helpful = (change for change in found if change.seconds > NOISE or change.tokens > 0)
     return tuple(sorted(helpful, key=lambda change: (-change.seconds, -change.tokens, change.words)))
@@ -78,6 +79,10 @@ def _queued(span: Span) -> float:
     if span.kind is Kind.queue:
         return span.end - span.start
     return waited(span) if is_request(span) else 0.0
+
+
+def _put_off(span: Span) -> float:
+    return span.end - span.start if span.kind is Kind.retry else 0.0
 
 
 def _evaluated_again(span: Span) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from apr_agents.accounting.ahead import Prepared
 from apr_agents.accounting.figures import BranchFigures, ForkFigures
 from apr_agents.accounting.graph import Chain, Graph, wasted
 from apr_agents.accounting.joins import BlockKey, Join, block_of, place_in_block
@@ -34,7 +35,12 @@ class Extent:
 
 
 def fork_figures(
-    trace: Trace, graph: Graph, joins: Mapping[BlockKey, Join], in_tokens: Chain, in_seconds: Chain
+    trace: Trace,
+    graph: Graph,
+    joins: Mapping[BlockKey, Join],
+    blocks: Mapping[BlockKey, Prepared],
+    in_tokens: Chain,
+    in_seconds: Chain,
 ) -> tuple[ForkFigures, ...]:
     """One a block, outer ones first; `in_tokens` and `in_seconds` are the longest chains."""
     extents = _extents(graph, in_tokens, in_seconds)
@@ -42,7 +48,7 @@ def fork_figures(
     for branch in sorted(trace.branches, key=lambda branch: place_in_block(branch.path)):
         members.setdefault(block_of(branch.path), []).append(branch)
     return tuple(
-        _fork(block, members.get(key, []), joins.get(key), extents)
+        _fork(block, members.get(key, []), joins.get(key), blocks.get(key, Prepared()), extents)
         for block in _outer_first(trace.blocks, members)
         for key in [(block.path, block.number)]
     )
@@ -66,7 +72,9 @@ def _outer_first(blocks: Iterable[Block], members: Mapping[BlockKey, Sequence[Br
         yield from written[path]
 
 
-def _fork(block: Block, members: list[Branch], join: Join | None, extents: Mapping[str, Extent]) -> ForkFigures:
+def _fork(
+    block: Block, members: list[Branch], join: Join | None, prepared: Prepared, extents: Mapping[str, Extent]
+) -> ForkFigures:
     straggler = join.straggler if join else None
     others = [end for path, end in join.ends.items() if path != straggler] if join else []
     return ForkFigures(
@@ -77,6 +85,9 @@ def _fork(block: Block, members: list[Branch], join: Join | None, extents: Mappi
         straggler=straggler,
         lead_seconds=join.moment - max(others) if join and straggler and others else None,
         wasted_tokens=sum(extents[branch.path].wasted for branch in members if branch.path in extents),
+        synthesis_prefill=prepared.synthesis_prefill,
+        ahead=prepared.tokens,
+        ahead_saved_seconds=prepared.saved,
         branches=tuple(_branch(branch, join, extents.get(branch.path)) for branch in members),
     )
 

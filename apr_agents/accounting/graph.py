@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from apr_agents.trace import Span, Trace
+from apr_agents.trace import Kind, Span, Trace
 
 Weight = tuple[float, ...]
 """What a span adds to a chain. Chains compare by the first number, equal ones by the next, so that a figure made from
@@ -25,7 +25,7 @@ class Graph:
     deciding: tuple[tuple[int, ...], ...]
     """For each span, those from which a chain may come to it: its trigger alone, else all that it is after."""
     last: Mapping[str, int]
-    """For each branch path, its last span."""
+    """For each branch path, its last span that is on a path."""
     ends: tuple[int, ...]
     """Where the run ended: its own last span, or the last ones of the branches in which it ended."""
 
@@ -46,7 +46,7 @@ def graph(trace: Trace) -> Graph:
     places = {span.id: place for place, span in enumerate(trace.spans)}
     after = tuple(tuple(places[edge.span] for edge in span.after) for span in trace.spans)
     deciding = tuple(_deciding(span, trace.spans, places) for span in trace.spans)
-    last = {span.path: place for place, span in enumerate(trace.spans)}
+    last = {span.path: place for place, span in enumerate(trace.spans) if span.kind is not Kind.ahead}
     return Graph(trace.spans, after, deciding, last, _ends(trace.spans, after, last))
 
 

@@ -60,7 +60,7 @@ def _join(graph: Graph, span: Span, before: tuple[int, ...], chains: tuple[Chain
     trigger, deadline = None, None
     for edge, place in zip(span.after, before, strict=True):
         if edge.kind in ("join", "trigger"):
-            path = _member(span.path, graph.spans[place].path)
+            path = member(span.path, graph.spans[place].path)
             last[path] = place
             trigger = path if edge.kind == "trigger" else trigger
         elif graph.spans[place].kind is Kind.wait:
@@ -74,7 +74,7 @@ def _join(graph: Graph, span: Span, before: tuple[int, ...], chains: tuple[Chain
     return Join(last, ends, trigger, deadline, None if waited else slowest, moment)
 
 
-def _member(path: str, inside: str) -> str:
+def member(path: str, inside: str) -> str:
     """Of the branches that this path wrote, the one that is or holds the branch `inside`."""
     end = inside.find("/", len(path) + 1 if path else 0)
     return inside if end < 0 else inside[:end]

@@ -21,6 +21,7 @@ def second_figures(graph: Graph, chain: Chain, wall: float) -> SecondFigures:
         join_wait=weight[Part.join_wait],
         synthesis=None if _silent(_prefills(graph, chain, Kind.synthesis)) else weight[Part.synthesis],
         human=weight[Part.human],
+        retry=weight[Part.retry],
     )
     return SecondFigures(wall, weight[Part.total], wall - weight[Part.total], kinds)
 

@@ -25,6 +25,7 @@ def token_figures(graph: Graph, chain: Chain) -> TokenFigures:
         reused_of=told["reused_of"],
         prefilled=told["prefilled"],
         join_prefill=told["join_prefill"],
+        ahead=told["ahead"],
     )
 
 
@@ -47,8 +48,9 @@ def _columns(graph: Graph) -> Mapping[str, list[int | None]]:
         "reusable": [tokens.reusable for _, tokens in requests],
         "reused": [_reused(tokens) for _, tokens in requests],
         "reused_of": [None if _reused(tokens) is None else tokens.reusable for _, tokens in requests],
-        "prefilled": [_prefilled(tokens) for _, tokens in requests],
-        "join_prefill": [_prefilled(tokens) for kind, tokens in requests if kind is Kind.synthesis],
+        "prefilled": [prefilled(tokens) for _, tokens in requests],
+        "join_prefill": [prefilled(tokens) for kind, tokens in requests if kind is Kind.synthesis],
+        "ahead": [prefilled(tokens) for kind, tokens in requests if kind is Kind.ahead],
     }
 
 
@@ -57,7 +59,8 @@ def _reused(tokens: Tokens) -> int | None:
     return None if tokens.cached is None or tokens.reusable is None else min(tokens.cached, tokens.reusable)
 
 
-def _prefilled(tokens: Tokens) -> int | None:
+def prefilled(tokens: Tokens) -> int | None:
+    """Tokens of the prompt that were evaluated; None where the engine does not tell."""
     return None if tokens.cached is None else tokens.prompt - tokens.cached
 
 

@@ -20,6 +20,7 @@ class Part(IntEnum):
     join_wait = 6
     synthesis = 7
     human = 8
+    retry = 9
 
 
 NO_SECONDS: Weight = (0.0,) * len(Part)
@@ -30,13 +31,14 @@ _WHOLE = {
     Kind.call: Part.tool,
     Kind.wait: Part.join_wait,
     Kind.human: Part.human,
+    Kind.retry: Part.retry,
 }
 """The kinds that are not engine requests: all their seconds go to one thing."""
 
 
 def is_request(span: Span) -> bool:
     """Whether an engine was asked."""
-    return span.kind in (Kind.decode, Kind.synthesis)
+    return span.kind in (Kind.decode, Kind.synthesis, Kind.ahead)
 
 
 def token_weight(span: Span) -> Weight:

@@ -85,7 +85,9 @@ def _dialect(spec: DialectSpec | None, engine: Engine) -> Dialect:
 
 def _rule(spec: JoinSpec) -> JoinRule:
     until = _finds(spec.until) if spec.until is not None else None
-    return JoinRule(spec.rule, until, spec.count, spec.seconds, fail_fast=spec.fail_fast, order=spec.order)
+    return JoinRule(
+        spec.rule, until, spec.count, spec.seconds, fail_fast=spec.fail_fast, order=spec.order, ahead=spec.ahead
+    )
 
 
 def _finds(pattern: str) -> Callable[[Outcome], bool]:

@@ -61,6 +61,8 @@ class BudgetSpec:
     """Generated tokens of the whole run."""
     seconds: Annotated[float, Gt(0), Le(604_800)] | None = None
     """Wall time of the whole run, at most a week."""
+    retries: Annotated[float, Ge(0), Le(1)] | None = None
+    """Requests that may be sent again, as a share of the run's requests so far; four always may. 0: none is."""
 
     @property
     def overrides(self) -> dict[str, object]:
@@ -105,6 +107,8 @@ class JoinSpec:
     """Whether a failed branch ends the run; otherwise its failure is shown to the model like any result."""
     order: Literal["number", "completion"] = "number"
     """The order of the branches in the joined context; models were trained on the order of their numbers."""
+    ahead: bool | None = None
+    """Whether ended branches are evaluated for the join while the others still decode; by default where that pays."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for a rule without what it needs, or with what it does not."""

@@ -18,11 +18,13 @@ STYLES = {
     Kind.queue: "yellow",
     Kind.decode: "blue",
     Kind.synthesis: "magenta",
+    Kind.ahead: "magenta",
     Kind.call: "green",
     Kind.wait: "yellow",
     Kind.human: "yellow",
+    Kind.retry: "yellow",
 }
-_WAITING = (Kind.queue, Kind.wait, Kind.human)
+_WAITING = (Kind.queue, Kind.wait, Kind.human, Kind.retry)
 _LABEL = 8
 """Cells from one moment on the axis to the next, at least."""
 

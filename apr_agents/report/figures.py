@@ -25,6 +25,10 @@ def lines(report: Report, unit: Unit, signs: Signs) -> list[Line]:
         Line("seconds", _seconds(report, unit)),
         Line("prefix", _prefix(report, signs)),
     ]
+    if report.tokens.ahead:
+        found.append(Line("ahead", _ahead(report, report.tokens.ahead, unit, signs)))
+    if report.retries:
+        found.append(Line("retries", f"{plural(report.retries, 'request')} sent again"))
     if report.tokens.wasted:
         without = ratio(report.acceleration_ratio_without_waste)
         lost = f"{plural(report.tokens.wasted, 'token')} by losers {signs.dot} {signs.eta} {without} without them"
@@ -58,6 +62,7 @@ def _seconds(report: Report, unit: Unit) -> str:
         "join wait": seconds.by_kind.join_wait,
         "client": seconds.by_kind.client,
         "human": seconds.by_kind.human,
+        "retries": seconds.by_kind.retry,
         "residual": seconds.residual,
     }
     shown = [
@@ -82,6 +87,17 @@ def _prefix(report: Report, signs: Signs) -> str:
     if figures.prefilled is not None:
         parts.append(f"{tokens(figures.prefilled)} evaluated, {tokens(figures.join_prefill or 0)} of them behind joins")
     return f" {signs.dot} ".join(parts) or "not told by the engine"
+
+
+def _ahead(report: Report, evaluated: int, unit: Unit, signs: Signs) -> str:
+    left = report.tokens.join_prefill
+    parts = [
+        f"{plural(evaluated, 'token')} evaluated ahead of joins"
+        + (f", {tokens(left)} left behind them" if left else "")
+    ]
+    if report.ahead_saved_seconds is not None:
+        parts.append(f"{unit.write(report.ahead_saved_seconds)} saved")
+    return f" {signs.dot} ".join(parts)
 
 
 def _untold(report: Report) -> Iterator[Line]:

@@ -117,6 +117,9 @@ class Layout:
             parts = [] if fork.straggler else ["joined at its deadline"]
         else:
             parts = ["joined nothing"]
+        if fork.ahead:
+            behind = "" if fork.synthesis_prefill is None else f", {tokens(fork.synthesis_prefill)} behind it"
+            parts.append(f"{plural(fork.ahead, 'token')} ahead{behind}")
         if fork.wasted_tokens:
             parts.append(f"{plural(fork.wasted_tokens, 'token')} wasted")
         return f" {self.signs.dot} ".join(parts)

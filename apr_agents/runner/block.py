@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from apr_agents.events import Fork as Plan
 from apr_agents.glue import Joined, fork_context, join_context
 from apr_agents.paths import BranchPath
+from apr_agents.runner.ahead import Ahead
 from apr_agents.runner.branch import Planned, refuse
 from apr_agents.runner.calls import find_call
 from apr_agents.runner.joins import Decision, decide, meets
@@ -55,14 +56,17 @@ class RunningBlock:
     Its mutable state is the outcomes so far, in the order of their completion, and how many of them meet the join rule.
     """
 
-    def __init__(self, walk: Walk, plan: BranchPlan, works: Mapping[str, Work]) -> None:
+    def __init__(self, walk: Walk, plan: BranchPlan, works: Mapping[str, Work], deadline: float | None) -> None:
+        """`deadline`: the join rule's own, on the engine's clock."""
         self.walk = walk
         self.works = works
+        self.deadline = deadline
         self.planned = {str(planned.path): planned for planned in (*plan.started, *plan.refused)}
         self.outcomes: list[Outcome] = []
         self.joined: tuple[Outcome, ...] = ()
         self.decision: Decision | None = None
         self.late = False
+        self._ahead = Ahead(walk, list(self.planned))
         self._met = 0
         self._number = walk.blocks
         self._forked = walk.recorder.now()
@@ -71,13 +75,13 @@ class RunningBlock:
             refused = refuse(walk.shared, planned)
             walk.recorder.absorb(refused)
             self.outcomes.append(refused)
+            if self._ahead.on:
+                self._ahead.add(refused, self._as_joined(refused))
 
     async def gather(self) -> Decision | None:
         """Run the branches until the join rule decides, or all have ended; the others are cancelled in the engine."""
-        rule = self.walk.shared.settings.join
-        clock = self.walk.shared.engine.clock
-        deadline = None if rule.seconds is None else clock.now() + rule.seconds
-        async with self.walk.shared.spawner.open(clock, deadline) as siblings:
+        shared = self.walk.shared
+        async with self._ahead.open(), shared.spawner.open(shared.engine.clock, self.deadline) as siblings:
             for name, work in self.works.items():
                 siblings.start(name, work)
             pending = dict.fromkeys(self.works)
@@ -87,10 +91,15 @@ class RunningBlock:
                     self.late = True
                 else:
                     self.decision = self._decide(outcome)
+                    if self._ahead.on and self.decision is None and pending:
+                        self._ahead.add(outcome, self._as_joined(outcome))
+                        self._ahead.start()
             for name in pending:
                 siblings.cancel(name)
             while pending:
                 await self._next(siblings, pending)
+            if not self.late and end_at_join(self.walk, self.outcomes, self.decision) is None:
+                await self._ahead.finish()
         return self.decision
 
     async def _next(self, siblings: Siblings, pending: dict[str, None]) -> Outcome | None:
@@ -120,7 +129,7 @@ class RunningBlock:
         if not self.works[name].started:
             # It ran before this run was resumed: bring in what it used then.
             shared = self.walk.shared
-            shared.ledger.restore(outcome.tokens, len(outcome.branches))
+            shared.ledger.restore(outcome.tokens, len(outcome.branches), outcome.requests, outcome.retries)
             evaluated = outcome.evaluated(self.planned[name].fork.start)
             if evaluated is not None:
                 shared.prefixes.add(evaluated, unevaluated=1)
@@ -138,7 +147,7 @@ class RunningBlock:
         self.joined = tuple(outcome.joined() for outcome in shown)
         for outcome in self.joined:
             walk.recorder.absorb(outcome)
-        walk.recorder.open(Kind.client, self._edges())
+        walk.recorder.open(Kind.client, self._ahead.waited(self._edges()))
         branches = [self._as_joined(outcome) for outcome in self.joined]
         walk.context = join_context(walk.context, branches, shared.settings.dialect, shared.engine.encode)
         if walk.parser is not None:

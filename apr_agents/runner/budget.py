@@ -6,6 +6,9 @@ from dataclasses import dataclass, fields
 
 from apr_agents.errors import BudgetError, UsageError
 
+FREE_RETRIES = 4
+"""Requests that any run may send again, so that its first ones, of which 20 % would be none, can be."""
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:
@@ -23,18 +26,24 @@ class Budget:
     """Generated tokens of the whole run."""
     seconds: float = 600.0
     """Wall time of the whole run."""
+    retries: float = 0.2
+    """Requests that may be sent again, as a share of the run's requests so far; four always may. 0: none is."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if not 0 < value < 1e12:
+            if field.name == "retries":
+                if not 0 <= value <= 1:
+                    raise UsageError(f"budget.retries is {value}; it is a share, from 0 to 1")
+            elif not 0 < value < 1e12:
                 raise UsageError(f"budget.{field.name} is {value}; it must be above 0 and finite")
 
 
 class Ledger:
     """What is left of a budget: reserved before a request, settled after it.
 
-    Its mutable state is the tokens spent, the tokens reserved by requests in flight, and the branches admitted.
+    Its mutable state is the tokens spent, the tokens reserved by requests in flight, the branches admitted, and the
+    requests and retries so far.
     """
 
     def __init__(self, budget: Budget) -> None:
@@ -42,6 +51,8 @@ class Ledger:
         self._spent = 0
         self._reserved = 0
         self._branches = 0
+        self._requests = 0
+        self._retries = 0
 
     @property
     def left(self) -> int:
@@ -54,6 +65,7 @@ class Ledger:
         if granted < 1:
             raise BudgetError("tokens", f"the run's budget of {self.budget.tokens} tokens is used up")
         self._reserved += granted
+        self._requests += 1
         return granted
 
     def settle(self, granted: int, used: int) -> None:
@@ -61,10 +73,19 @@ class Ledger:
         self._reserved -= granted
         self._spent += used
 
-    def restore(self, tokens: int, branches: int) -> None:
-        """Book what a branch used that ran before the run was resumed: tokens, and branches inside it."""
+    def restore(self, tokens: int, branches: int, requests: int = 0, retries: int = 0) -> None:
+        """Book what a branch used that ran before the run was resumed, the branches inside it too."""
         self._spent += tokens
         self._branches += branches
+        self._requests += requests
+        self._retries += retries
+
+    def retry(self) -> bool:
+        """Book that a request is sent again; False when the run has none left for that."""
+        share = self.budget.retries
+        admitted = share > 0 and self._retries < max(FREE_RETRIES, int(share * self._requests))
+        self._retries += admitted
+        return admitted
 
     def admit(self, wanted: int) -> int:
         """How many of `wanted` branches of one block may start; they count from now on."""

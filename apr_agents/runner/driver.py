@@ -52,8 +52,11 @@ async def run_block(walk: Walk, plan: Plan) -> End | None:
         await walk.note(f"block {walk.blocks}: {branches.untold} more refused outlines are not shown to the model")
     # A fair share each, and one kept for the synthesis: what a branch gets does not depend on who asks first.
     share = walk.allowance // (len(branches.started) + 1)
-    works = {str(planned.path): _work(walk, planned, share) for planned in branches.started}
-    block = RunningBlock(walk, branches, works)
+    seconds = walk.shared.settings.join.seconds
+    own = None if seconds is None else walk.shared.engine.clock.now() + seconds
+    deadline = walk.deadline if own is None else min(own, walk.deadline)
+    works = {str(planned.path): _work(walk, planned, share, deadline) for planned in branches.started}
+    block = RunningBlock(walk, branches, works, own)
     await walk.shared.tell(Forked(str(walk.path), walk.blocks, plan.outlines))
     try:
         decision = await block.gather()
@@ -64,24 +67,24 @@ async def run_block(walk: Walk, plan: Plan) -> End | None:
     return end_at_join(walk, block.outcomes, decision)
 
 
-def _work(walk: Walk, planned: Planned, share: int) -> Work:
+def _work(walk: Walk, planned: Planned, share: int, deadline: float) -> Work:
     recorder = walk.recorder.child(str(planned.path))
     if planned.call is not None:
         return CallBranch(walk.shared, planned, planned.call, recorder)
-    return ReasonBranch(walk.shared, planned, recorder, share)
+    return ReasonBranch(walk.shared, planned, recorder, share, deadline)
 
 
 class ReasonBranch:
     """Sub-reasoning: a walk from the fork to the branch's closing tag."""
 
-    def __init__(self, shared: Shared, planned: Planned, recorder: Recorder, allowance: int) -> None:
+    def __init__(self, shared: Shared, planned: Planned, recorder: Recorder, allowance: int, deadline: float) -> None:
         self.recorder = recorder
         self.started = False
         self._shared = shared
         self._planned = planned
         self._outcome: Outcome | None = None
         closing = shared.settings.dialect.tags.branch_close
-        self._walk = Walk(shared, planned.path, planned.fork.start, recorder, allowance, closing)
+        self._walk = Walk(shared, planned.path, planned.fork.start, recorder, allowance, closing, deadline)
 
     async def run(self) -> Outcome:
         self.started = True

@@ -25,6 +25,10 @@ class JoinRule:
     """Whether a failed branch ends the run; otherwise its failure is shown to the model like any result."""
     order: Literal["number", "completion"] = "number"
     """Models were trained on branches in the order of their numbers."""
+    ahead: bool | None = None
+    """Whether the joined prefix of the branches that have ended is evaluated while the others still decode, so that the
+    synthesis waits for the last branch's own text only; None: where the engine says that it pays. Only an engine that
+    takes requests for no new tokens is ever asked to."""
 
     def __post_init__(self) -> None:
         if (self.kind == "quorum") != (self.count is not None) or (self.count is not None and self.count < 1):
@@ -33,6 +37,11 @@ class JoinRule:
             raise UsageError("a join rule 'deadline', and no other, needs seconds above 0")
         if self.until is not None and self.kind not in ("first", "quorum"):
             raise UsageError(f"a join rule '{self.kind}' waits for no particular outcome: leave 'until' out")
+
+    @property
+    def cancels(self) -> bool:
+        """Whether a branch can be cancelled because of what its siblings do, or how long they take."""
+        return self.kind != "all" or self.fail_fast
 
     def __str__(self) -> str:
         details = {"quorum": f" of {self.count}", "deadline": f" of {self.seconds:g} s" if self.seconds else ""}

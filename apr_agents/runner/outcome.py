@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from apr_agents.context import Context, Origin, Segment
 from apr_agents.errors import ContextError
-from apr_agents.trace import Block, Branch, Span
+from apr_agents.trace import Block, Branch, Kind, Span
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -41,6 +41,16 @@ class Outcome:
     def tokens(self) -> int:
         """Generated tokens, nested branches included."""
         return sum(span.tokens.generated for span in self.spans if span.tokens)
+
+    @property
+    def retries(self) -> int:
+        """Requests that were sent again, nested branches included."""
+        return sum(span.kind is Kind.retry and span.outcome == "done" for span in self.spans)
+
+    @property
+    def requests(self) -> int:
+        """Engine requests, each counted once however often it was sent, nested branches included."""
+        return sum(span.kind in (Kind.decode, Kind.synthesis) for span in self.spans) - self.retries
 
     def context(self, start: Context) -> Context:
         """The context of this branch, grown from its start."""

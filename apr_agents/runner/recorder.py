@@ -33,6 +33,7 @@ class Recorder:
         self._start = start
         self._after = after
         self._count = 0
+        self._aheads = 0
         self._entries: dict[str, Span | Recorder | Outcome] = {}
         self._blocks: dict[int, Block] = {}
         self._open: Span | None = None
@@ -68,13 +69,27 @@ class Recorder:
             self._entries[span.id] = span
         self._open = None
 
-    def waited(self, start: float) -> Edge:
+    def waited(self, start: float, after: tuple[Edge, ...] | None = None) -> Edge:
         """Record a wait from `start` to now, beside this branch's children; what follows comes after it."""
-        after = self.last
+        after = self.last if after is None else after
         self._count += 1
         span = Span(f"{self.path}#{self._count}", Kind.wait, self.path, after, start, self.now(), "done")
         self._entries[span.id] = span
         return Edge(span.id, "then")
+
+    def ahead(
+        self,
+        start: float,
+        after: tuple[Edge, ...],
+        outcome: Literal["done", "failed", "cancelled"],
+        tokens: Tokens | None = None,
+        phases: Phases | None = None,
+    ) -> Edge:
+        """Record a request ahead of a join, from `start` to now, beside this branch's children; it counts by itself."""
+        self._aheads += 1
+        name = f"{self.path}#ahead{self._aheads}"
+        self._entries[name] = Span(name, Kind.ahead, self.path, after, start, self.now(), outcome, tokens, phases)
+        return Edge(name, "then")
 
     def child(self, path: str) -> Recorder:
         """The recorder of a branch that forks here."""

@@ -114,10 +114,11 @@ class LiveRun:
             places=anyio.CapacityLimiter(settings.budget.concurrency),
             prefixes=PrefixIndex(),
             run_id=self._run_id,
-            deadline=self._start + settings.budget.seconds,
+            watched=lambda: self.watched,
             tell=self._tell,
         )
-        self._walk = Walk(shared, BranchPath(), self._prompt, self._recorder, settings.budget.tokens, None)
+        deadline = self._start + settings.budget.seconds
+        self._walk = Walk(shared, BranchPath(), self._prompt, self._recorder, settings.budget.tokens, None, deadline)
         return await go(self._walk)
 
     async def _expire(self, scope: anyio.CancelScope) -> None:

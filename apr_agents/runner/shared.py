@@ -32,8 +32,8 @@ class Shared:
     """The run's concurrent places, one for each request or call in flight."""
     prefixes: PrefixIndex
     run_id: str
-    deadline: float
-    """Of the run, on the engine's clock."""
+    watched: Callable[[], bool]
+    """Whether anyone reads the progress."""
     tell: Callable[[Progress], Awaitable[None]]
     """Sends progress up the run's one stream."""
 

@@ -117,6 +117,14 @@ async def background(work: Callable[[], Coroutine[Any, Any, None]]) -> AsyncGene
         raise raised[0]
 
 
+@asynccontextmanager
+async def errands() -> AsyncGenerator[TaskGroup]:
+    """Small work beside the block that may be in vain and raises nothing; leaving the block cancels it."""
+    async with anyio.create_task_group() as group:
+        yield group
+        group.cancel_scope.cancel()
+
+
 async def _keep(work: Callable[[], Coroutine[Any, Any, None]], group: TaskGroup, raised: list[BaseException]) -> None:
     try:
         await work()

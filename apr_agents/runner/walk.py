@@ -11,6 +11,7 @@ from apr_agents.engines.base import Chunk, Finish, Request, Sampling
 from apr_agents.errors import BudgetError, ContextFull, EngineError
 from apr_agents.events import Event, Fork, Verdict
 from apr_agents.paths import BranchPath
+from apr_agents.runner import retries
 from apr_agents.runner.growing import Growing
 from apr_agents.runner.outcome import Outcome
 from apr_agents.runner.progress import Generated, Noted
@@ -22,6 +23,11 @@ from apr_agents.trace import Kind, Phases, Tokens
 _MAX_NOTES = 100
 """In one branch: a model may write any number of malformed tags."""
 
+_EARLY = 0.05
+"""Seconds before a deadline in which an engine that fails is taken to have given up because of it."""
+_GRACE = 1.0
+"""Seconds after its deadline in which a walk has been cancelled, however busy the machine."""
+
 
 class Walk:
     """One context and how far it has come.
@@ -31,8 +37,16 @@ class Walk:
     """
 
     def __init__(
-        self, shared: Shared, path: BranchPath, start: Context, recorder: Recorder, allowance: int, closing: str | None
+        self,
+        shared: Shared,
+        path: BranchPath,
+        start: Context,
+        recorder: Recorder,
+        allowance: int,
+        closing: str | None,
+        deadline: float,
     ) -> None:
+        """`closing` is the tag that ends a branch, None for the run; `deadline` the earliest of those around it."""
         self.shared = shared
         self.path = path
         self._name = str(path)
@@ -40,6 +54,7 @@ class Walk:
         self.recorder = recorder
         self.allowance = allowance
         self.closing = closing
+        self.deadline = deadline
         self.blocks = 0
         self.outcomes: list[Outcome] = []
         self._requests = 0
@@ -86,27 +101,67 @@ class Walk:
         return self.allowance + 1 if window is None else window - self.context.tokens
 
     async def decode(self, kind: Kind) -> Finish:
-        """One engine request: its text is in the context when this returns, or raises, or is cancelled."""
+        """One engine request, sent again where that may help: its text is in the context when this returns, or raises,
+        or is cancelled."""
         shared = self.shared
         wanted = min(self.allowance, self._window_left(), shared.settings.max_tokens or self.allowance)
         if wanted < 1:
             return self._no_room()
+        before = self.allowance
         granted = shared.ledger.reserve(wanted)
-        request = self._request(granted)
+        try:
+            return await self._ask(self._request(granted), kind)
+        finally:
+            shared.ledger.settle(granted, before - self.allowance)
+
+    async def _ask(self, request: Request, kind: Kind) -> Finish:
+        """Send a request, and send it again while it fails without a token and that may help."""
+        sent = 0
+        while True:
+            sent += 1
+            try:
+                return await self._send(request, kind)
+            except EngineError as error:
+                if self.context is not request.context or not retries.may_help(error):
+                    raise
+                await self._back_off(error, sent)
+
+    async def _back_off(self, error: EngineError, sent: int) -> None:
+        """Wait before a request is sent again, without a place. Raises EngineError where it is not to be, and why."""
+        shared = self.shared
+        now = shared.engine.clock.now()
+        seconds = retries.pause(error, shared.settings.seed, self.path, self._requests, sent)
+        why = retries.refusal(sent, seconds, self.deadline - now)
+        if why is None and not shared.ledger.retry():
+            why = "not sent again: the run's budget of retries is used up"
+        if why is not None:
+            raise EngineError(f"{error}; {why}") from error
+        await self.note(f"a request is sent again in {seconds:.3g} s: {error}")
+        self.recorder.open(Kind.retry)
+        try:
+            await shared.engine.clock.sleep_until(now + seconds)
+        except BaseException:
+            self.recorder.close("cancelled")
+            raise
+        self.recorder.close()
+
+    async def _send(self, request: Request, kind: Kind) -> Finish:
+        """Send a request once. Whatever comes of it is booked, and its span is closed."""
+        shared = self.shared
         reusable: int | None = None
         text = Growing(request, shared.settings.dialect.tags.roles())
         try:
             async with place(shared, self.recorder):
                 self.recorder.open(kind)
-                reusable = self._reusable()
+                reusable = self.reusable(self.context)
                 finish = await self._read(request, text)
         except EngineError:
-            self._settle(granted, reusable, text, "failed")
+            self._settle(reusable, text, "failed")
             raise
         except BaseException:
-            self._settle(granted, reusable, text, "cancelled")
+            self._settle(reusable, text, "cancelled")
             raise
-        self._settle(granted, reusable, text, "done")
+        self._settle(reusable, text, "done")
         return finish
 
     def _no_room(self) -> Finish:
@@ -125,20 +180,34 @@ class Walk:
             max_tokens=granted,
             stops=tuple(tag for tag in (self.closing, fork_tag) if tag),
             sampling=Sampling(chosen.temperature, chosen.top_k, chosen.top_p, seed),
-            deadline=self.shared.deadline,
+            deadline=self.deadline,
             path=self.path,
             run_id=self.shared.run_id,
+            watched=self.shared.watched() or (self.path.depth > 0 and settings.join.cancels),
         )
 
     async def _read(self, request: Request, text: Growing) -> Finish:
         """Read a stream to its finish."""
-        with engine_errors("the engine failed"):
-            async with self.shared.engine.stream(request) as chunks:
-                async for chunk in chunks:
-                    await self._take(chunk, text)
-                    if text.finish is not None:
-                        return text.finish
+        try:
+            with engine_errors("the engine failed"):
+                async with self.shared.engine.stream(request) as chunks:
+                    async for chunk in chunks:
+                        await self._take(chunk, text)
+                        if text.finish is not None:
+                            return text.finish
+        except EngineError:
+            await self._await_deadline()
+            raise
         raise EngineError("the engine's stream ended without a finish", text.text)
+
+    async def _await_deadline(self) -> None:
+        """Where an engine gave up at the deadline: whoever set it is about to cancel this walk, and is waited for.
+
+        So it ends as it does on an engine that keeps no deadlines, and no fail-fast rule takes it for a failure.
+        """
+        clock = self.shared.engine.clock
+        if clock.now() >= self.deadline - _EARLY:
+            await clock.sleep_until(self.deadline + _GRACE)
 
     async def _take(self, chunk: Chunk, text: Growing) -> None:
         text.add(chunk)
@@ -171,37 +240,38 @@ class Walk:
         if self.parser is not None:
             await self.heed(self.parser.close())
 
-    def _reusable(self) -> int | None:
-        """How many of the prompt's tokens this run has evaluated before, in whole pages, the last one never."""
-        if self.context.segment.ids is None:
+    def reusable(self, context: Context) -> int | None:
+        """How many of a prompt's tokens this run has evaluated before, in whole pages, the last one never."""
+        if context.segment.ids is None:
             return None
-        matched = min(self.shared.prefixes.matched(self.context), self.context.tokens - 1)
+        matched = min(self.shared.prefixes.matched(context), context.tokens - 1)
         return matched - matched % self.shared.engine.info.page
 
-    def _settle(
-        self, granted: int, reusable: int | None, text: Growing, outcome: Literal["done", "failed", "cancelled"]
-    ) -> None:
+    def _settle(self, reusable: int | None, text: Growing, outcome: Literal["done", "failed", "cancelled"]) -> None:
         """Book a request, put its text into the context, and close its span. Awaits nothing: it runs when cancelled."""
         context, finish = text.context(), text.finish
         # Of a request that gave nothing it is not known that the engine evaluated any of it.
         if reusable is not None and (finish or text.count):
             self.shared.prefixes.add(context, unevaluated=1 if text.count else 0)
-        tokens = _tokens(self.context, text, reusable)
-        self.shared.ledger.settle(granted, tokens.generated)
+        tokens = charged(self.context, text, reusable)
         self.allowance -= tokens.generated
         self.context, self._last = context, finish
-        timings = finish.timings if finish else None
-        phases = Phases(timings.queue, timings.prefill, timings.decode) if timings else None
         whole = "length" if finish and finish.reason == "length" else "done"
-        self.recorder.close("failed" if outcome == "failed" else whole if finish else outcome, tokens, phases)
+        self.recorder.close("failed" if outcome == "failed" else whole if finish else outcome, tokens, phases_of(text))
 
 
-def _tokens(prompt: Context, text: Growing, reusable: int | None) -> Tokens:
+def charged(prompt: Context, text: Growing, reusable: int | None) -> Tokens:
     """What a request is charged: by the engine's account, but never less than what was seen to come and go."""
     usage = text.finish.usage if text.finish else None
     asked = prompt.tokens if prompt.segment.ids is not None or usage is None else usage.prompt
     cached = None if usage is None or usage.cached is None else min(usage.cached, asked)
     return Tokens(asked, cached, reusable, max(usage.generated, text.count) if usage else text.count)
+
+
+def phases_of(text: Growing) -> Phases | None:
+    """Where a request's seconds went, by its engine; None for one that did not finish."""
+    timings = text.finish.timings if text.finish else None
+    return Phases(timings.queue, timings.prefill, timings.decode) if timings else None
 
 
 def _limits(shared: Shared) -> ParserLimits:

@@ -39,7 +39,7 @@ def test_without_a_fork_everything_is_on_the_critical_path(trace: Trace) -> None
     assert report.tokens.wasted == 0
     assert report.forks == ()
     assert all(piece.critical for piece in report.timeline)
-    assert {change.change for change in report.what_ifs} <= {"reuse", "queue"}
+    assert {change.change for change in report.what_ifs} <= {"reuse", "queue", "retry"}
 
 
 @given(traces())

@@ -13,20 +13,20 @@ from tests.accounting import examples
 from tests.support.plans import TICK
 
 TOKENS = {
-    "sequential": TokenFigures(20, 20, 0, 100, 0, 80, 0, 80, 100, 0),
-    "two_branches": TokenFigures(100, 90, 0, 400, 210, 320, 210, 320, 190, 30),
-    "first_success": TokenFigures(145, 25, 120, 400, 0, 320, 0, 320, 400, 100),
-    "deadline": TokenFigures(85, 35, 50, 400, 0, 320, 0, 320, 400, 100),
-    "nested": TokenFigures(28, 23, 0, 700, 0, 560, 0, 560, 700, 200),
-    "cut_off": TokenFigures(45, 35, 0, 300, 0, 240, 0, 240, 300, 0),
+    "sequential": TokenFigures(20, 20, 0, 100, 0, 80, 0, 80, 100, 0, 0),
+    "two_branches": TokenFigures(100, 90, 0, 400, 210, 320, 210, 320, 190, 30, 0),
+    "first_success": TokenFigures(145, 25, 120, 400, 0, 320, 0, 320, 400, 100, 0),
+    "deadline": TokenFigures(85, 35, 50, 400, 0, 320, 0, 320, 400, 100, 0),
+    "nested": TokenFigures(28, 23, 0, 700, 0, 560, 0, 560, 700, 200, 0),
+    "cut_off": TokenFigures(45, 35, 0, 300, 0, 240, 0, 240, 300, 0, 0),
 }
 SECONDS = {
-    "sequential": KindSeconds(1, 0, 1, 2, 0, 0, 0, 0),
-    "two_branches": KindSeconds(2, 0, 1, 8, 0, 0, 2, 0),
-    "first_success": KindSeconds(0, 0, 0, 3, 3, 0, 0, 0),
-    "deadline": KindSeconds(0, 0, 0, 2, 0, 5, 0, 0),
-    "nested": KindSeconds(1, 0, 0, 12, 0, 0, 0, 0),
-    "cut_off": KindSeconds(0, 0, 0, 5, 0, 0, 0, 0),
+    "sequential": KindSeconds(1, 0, 1, 2, 0, 0, 0, 0, 0),
+    "two_branches": KindSeconds(2, 0, 1, 8, 0, 0, 2, 0, 0),
+    "first_success": KindSeconds(0, 0, 0, 3, 3, 0, 0, 0, 0),
+    "deadline": KindSeconds(0, 0, 0, 2, 0, 5, 0, 0, 0),
+    "nested": KindSeconds(1, 0, 0, 12, 0, 0, 0, 0, 0),
+    "cut_off": KindSeconds(0, 0, 0, 5, 0, 0, 0, 0, 0),
 }
 
 
@@ -111,7 +111,7 @@ def test_reuse_leaves_out_what_other_runs_left_in_the_cache() -> None:
 def test_an_engine_that_tells_little() -> None:
     report = account(replace(examples.two_branches(), spans=tuple(_cached(examples.two_branches(), None, silent=True))))
     assert report.tokens.cached is report.tokens.join_prefill is report.reuse is None
-    assert report.seconds.by_kind == KindSeconds(2, 0, None, 11, 0, 0, None, 0)
+    assert report.seconds.by_kind == KindSeconds(2, 0, None, 11, 0, 0, None, 0, 0)
     assert report.missing == {
         "tokens.cached": "4 of 4 engine requests do not tell",
         "tokens.reused": "4 of 4 engine requests do not tell",

@@ -39,7 +39,7 @@ REFUSED = {
     "": "not a trace: the whole: Invalid JSON",
     "[]": "not a trace: the whole: Input should be an object",
     '{"answer": "1"}': "not a trace: run_id: Field required",
-    changed("version", to=9): "a trace of version 9; this is apr-agents for version 1",
+    changed("version", to=9): "a trace of version 9; this is apr-agents for versions 1 and 2",
     changed("spans", 0, "kind", to="sleep"): "not a trace: spans.0.kind: Input should be",
     changed("spans", 1, "id", to="#1"): "not a trace of a run: spans.1.id: '#1' is there twice",
     changed("spans", 1, "id", to="1.1#7"): "not a trace of a run: spans.1.id: '1.1#7' is not a branch path, '#' and",

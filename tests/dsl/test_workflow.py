@@ -36,11 +36,11 @@ inputs:
   target: integer
   share: {type: number, min: 0, default: 0.5}
   word: {type: text, max_length: 9}
-budget: {branches: 1, run_branches: 2, depth: 3, concurrency: 4, tokens: 5, seconds: 6}
+budget: {branches: 1, run_branches: 2, depth: 3, concurrency: 4, tokens: 5, seconds: 6, retries: 0.5}
 steps:
   - reason: ${numbers} $${x}
     mode: calls
-    join: {rule: quorum, until: "hit in [0-9]+", count: 2, fail_fast: true, order: completion}
+    join: {rule: quorum, until: "hit in [0-9]+", count: 2, fail_fast: true, order: completion, ahead: true}
     sampling: {temperature: 1, top_k: 2, top_p: 0.5, max_tokens: 3}
     functions: [solve]
     answer: "answer:"
@@ -56,12 +56,12 @@ def test_every_field() -> None:
         engine="embedded",
         dialect=DialectSpec("threadweaver", nests=True, truncated="end", max_outlines=4, teach="Write blocks."),
         inputs={"numbers": numbers, "target": Input("integer"), "share": Input("number", 0, default=0.5), "word": word},
-        budget=BudgetSpec(1, 2, 3, 4, 5, 6.0),
+        budget=BudgetSpec(1, 2, 3, 4, 5, 6.0, 0.5),
         steps=(
             Reason(
                 reason="${numbers} $${x}",
                 mode="calls",
-                join=JoinSpec("quorum", "hit in [0-9]+", 2, None, fail_fast=True, order="completion"),
+                join=JoinSpec("quorum", "hit in [0-9]+", 2, None, fail_fast=True, order="completion", ahead=True),
                 sampling=SamplingSpec(1.0, 2, 0.5, 3),
                 functions=("solve",),
                 answer="answer:",

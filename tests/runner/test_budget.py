@@ -67,7 +67,7 @@ def test_every_bound_is_above_zero_and_finite(bound: str, value: float) -> None:
 
 
 def test_the_defaults_are_those_that_are_documented() -> None:
-    assert Budget() == Budget(16, 64, 2, 20, 65_536, 600.0)
+    assert Budget() == Budget(16, 64, 2, 20, 65_536, 600.0, 0.2)
 
 
 # Branches

@@ -14,7 +14,7 @@ from tests.support.plans import TICK, Fork, Step, Way, trace_of
 TAGS = {"<Parallel>": 1, "</Parallel>": 2, "<Thread>": 3, "</Thread>": 4}
 
 _numbers = st.integers(0, 2**48 - 1)
-_waits = (Kind.client, Kind.queue, Kind.human)
+_waits = (Kind.client, Kind.queue, Kind.human, Kind.retry)
 _rules = ("all", "first", "quorum", "deadline")
 
 
