@@ -65,7 +65,8 @@ class EmbeddedEngine:
             return EngineInfo(f"embedded:{self._path.stem if self._path else 'shipped'}", None)
         model = self._loaded.model
         dialects = (model.meta("apr.dialect") or "").replace(",", " ").split()
-        return EngineInfo(f"embedded:{model.name}", self._loaded.scheduler.window, tuple(dialects))
+        window = self._loaded.scheduler.window
+        return EngineInfo(f"embedded:{model.name}", window, tuple(dialects), warms=True)
 
     @property
     def clock(self) -> Clock:

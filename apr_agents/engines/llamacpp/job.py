@@ -66,6 +66,11 @@ class Job:
             finish = Finish("stop" if ended else "length", matched, self._usage(), self._timings(now))
         return Chunk(text, (token,), finish)
 
+    def evaluated(self, now: float) -> Chunk:
+        """The one chunk of a request for no new tokens, whose context was just evaluated to its end."""
+        self._sampled = now
+        return Chunk("", (), Finish("length", None, self._usage(), self._timings(now)))
+
     def _judge(self, token: int) -> tuple[bool, str | None, str]:
         """Whether this token ends the answer, by which stop, and the text that it completes."""
         if token in self._model.ends:

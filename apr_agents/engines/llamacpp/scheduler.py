@@ -226,13 +226,14 @@ class Scheduler:
         return [(job, piece) for job, piece in batch if job is not youngest]
 
     def _accept(self, batch: Sequence[Planned], now: float) -> None:
-        """Sample where a request has nothing pending, then end those that are finished."""
+        """Sample where a request has nothing pending and wants tokens, then end those that are finished."""
         index = -1
         for job, piece in batch:
             index += len(piece.tokens)
             if not piece.sampled or job.sampler is None:
                 continue
-            chunk = job.accept(job.sampler.sample(self._decoder, index), now)
+            wants_tokens = job.request.max_tokens > 0
+            chunk = job.accept(job.sampler.sample(self._decoder, index), now) if wants_tokens else job.evaluated(now)
             self._outbox.append((self._mailboxes[job], chunk))
             if chunk.finish is not None:
                 self._release(job)
