@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -102,13 +102,16 @@ class Client:
                 begun = True
                 if response.status != 200:
                     raise refusal(self.address.url, response.status, await response.read(), response.headers)
-                yield response
+                with _told_of_its_end(response):
+                    yield response
         except (aiohttp.ClientConnectorError, aiohttp.ServerTimeoutError) as error:
             raise EngineUnavailable(
                 f"{self.address.url}: no server answers ({reason(error)}); start it, or give its address", again=True
             ) from error
         except TimeoutError as error:
             raise StreamFault("timeout", f"{self.address.url}: the deadline passed") from error
+        except aiohttp.ClientResponseError as error:
+            raise StreamFault("foreign", f"{self.address.url}: the answer is no HTTP") from error
         except (aiohttp.ClientError, OSError) as error:
             where = "the connection broke" if begun else "the connection broke before an answer"
             raise StreamFault("cut", f"{self.address.url}: {where} ({reason(error)})") from error
@@ -127,6 +130,27 @@ class Client:
         if self._session is None:
             raise EngineError(f"the engine for {self.address.url} is not open; use it inside `async with`")
         return self._session
+
+
+@contextmanager
+def _told_of_its_end(response: aiohttp.ClientResponse) -> Generator[None]:
+    """While a body is read. aiohttp (3.14.5) does not wake its reader when the body's framing breaks, only closes."""
+    protocol = response.connection.protocol if response.connection is not None else None
+    closed = protocol.closed if protocol is not None else None
+
+    def wake(_: object = None) -> None:
+        if not response.content.is_eof() and response.content.exception() is None:
+            response.content.set_exception(aiohttp.ClientPayloadError("the body's framing broke"))
+
+    if closed is None:
+        wake()
+        yield
+        return
+    closed.add_done_callback(wake)
+    try:
+        yield
+    finally:
+        closed.remove_done_callback(wake)
 
 
 def refusal(url: str, status: int, body: bytes, headers: Mapping[str, str]) -> EngineError:

@@ -45,7 +45,7 @@ class Connected:
 async def connect(client: Client, files: ModelFiles) -> Connected:
     """The server behind this open client. Raises EngineUnavailable when it is none, or its tokenizer another one."""
     facts = await look(client)
-    path = model_folder(files.tokenizer, facts.tokenizer_path)
+    path = await anyio.to_thread.run_sync(model_folder, files.tokenizer, facts.tokenizer_path)
     config = _config(path)
     tokens: Tokens
     ids: int | None = None

@@ -45,7 +45,8 @@ class SGLangEngine:
         """Nothing is asked before the engine is opened.
 
         `url`: of the server or router, such as `http://127.0.0.1:30000`. `tokenizer`: a `tokenizer.json` or the model's
-        folder; None: the server's own model folder where it is on this machine, else the server is asked for ids.
+        folder; None: the server's own model where this machine has it, as a folder or as a download of Hugging Face's,
+        else the server is asked for ids.
         `chat_template`: a file to use in place of the model's. `dialects`: those that the model was trained on; None:
         what `apr_dialect` in the folder's `config.json` says. Raises UsageError for an address that is none.
         """

@@ -159,7 +159,22 @@ def _rendered(tokens: Tokens, form: ChatFormat, messages: Sequence[Message], var
 
 
 def model_folder(tokenizer: str | Path | None, told: str) -> Path | None:
-    """The folder or file to read: the one given, else the server's own where it is on this machine; None: neither."""
+    """The folder or file to read: the one given, else the server's own where this machine has it; None: it has not."""
     if tokenizer is not None:
         return Path(tokenizer).expanduser()
-    return Path(told) if (Path(told) / "tokenizer.json").is_file() else None
+    if (Path(told) / "tokenizer.json").is_file():
+        return Path(told)
+    return _downloaded(told)
+
+
+def _downloaded(name: str) -> Path | None:
+    """The folder of a model of this name that was downloaded to this machine before; nothing is downloaded here."""
+    # Comes with package tokenizers.
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        file = try_to_load_from_cache(name, "tokenizer.json")
+    except HFValidationError:  # a path on another machine
+        return None
+    return Path(file).parent if isinstance(file, str) else None

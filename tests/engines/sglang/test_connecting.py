@@ -78,6 +78,17 @@ async def test_a_prompt_in_the_servers_own_template_keeps_messages_plain() -> No
             assert own.encode("<Parallel>", control=True)[0] not in here.ids
 
 
+async def test_a_model_that_was_downloaded_before_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    kept = tmp_path / "models--org--model-that-is-not-here"
+    shutil.copytree(SHIPPED, kept / "snapshots" / "1234")
+    (kept / "refs").mkdir()
+    (kept / "refs" / "main").write_text("1234")
+    async with serving(Double(ELSEWHERE)) as double, SGLangEngine(double.url) as engine:
+        assert isinstance(engine.tokens, LocalTokens)
+        assert engine.info.dialects == ("threadweaver",)
+
+
 async def test_a_router_needs_the_template_from_the_user(tmp_path: Path) -> None:
     template = tmp_path / "chat.jinja"
     template.write_text("{% for message in messages %}{{ message['content'] }}\n{% endfor %}<think>")
