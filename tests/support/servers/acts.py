@@ -118,6 +118,10 @@ class Wire(Protocol):
         """An event, or a body, that says what went wrong in the middle of an answer."""
         ...
 
+    def said(self, payloads: Sequence[Json]) -> str:
+        """The text that these bring."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

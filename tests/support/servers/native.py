@@ -96,6 +96,10 @@ class NativeWire:
         told = {"message": message, "type": "internal_server_error", "code": 500, "retryable": False}
         return {"error": told}
 
+    def said(self, payloads: Sequence[Json]) -> str:
+        texts = [payload["text"] for payload in payloads]
+        return "".join(texts if self.incremental else texts[-1:])
+
 
 def refused(message: str, *, streamed: bool) -> Json:
     """What /generate says of a request that it cannot take: status 400, or, asked for a stream, 200 and one event."""

@@ -135,6 +135,10 @@ class OpenAIWire:
     def error(self, message: str) -> Json:
         return {"error": {"message": message, "type": "InternalServerError", "param": None, "code": 500}}
 
+    def said(self, payloads: Sequence[Json]) -> str:
+        choices = [choice for payload in payloads for choice in payload["choices"]]
+        return "".join(choice.get("text") or _content(choice) for choice in choices)
+
     def _first(self, payload: Json) -> Json:
         return payload["choices"][0] if payload["choices"] else self._opening()
 
@@ -146,3 +150,8 @@ def refused(message: str, kind: str = "BadRequestError", code: int = 400) -> Jso
 
 def _message(text: str) -> Json:
     return {"role": "assistant", "content": text}
+
+
+def _content(choice: Json) -> str:
+    said: Json = choice.get("delta") or choice.get("message") or {}
+    return said.get("content") or ""
