@@ -85,8 +85,8 @@ class Span:
     """One timed piece of a run."""
 
     id: str
-    """Branch path, `#`, and a count within the branch: `1.2#3`; the run's own are `#1`, `#2`. Requests ahead of joins
-    have a count of their own, `#ahead1`, so that no other name depends on them."""
+    """Branch path, `#`, and a count within the branch: `1.2#3`; the run's own are `#1`, `#2`. What is ahead of
+    joins has a count of its own, `#ahead1`, so that no other name depends on it."""
     kind: Kind
     path: str
     """The branch that it belongs to; `""` is the run."""

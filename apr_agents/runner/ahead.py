@@ -5,10 +5,10 @@ missing: by completion at once, by number when all with smaller numbers have end
 final long before the join, and evaluating it early changes no text. Only under fail-fast, and where a truncated branch
 ends the run, there may be no synthesis to evaluate for: there nothing is done ahead.
 
-A join waits for a request that is in flight when its last branch ends, but no longer than that request has run. An
-engine that shares a prefix only once it is whole would evaluate what is in flight twice: leaving it costs the time that
-it has run, waiting the time that it has left, behind which the synthesis finds all of it. The bound is for a request
-that hangs: no more is waited than could be saved.
+A join waits for a request that is in flight when its last branch ends. Most engines share a prefix only once it is
+whole, so a synthesis that does not wait evaluates everything, as if nothing had been done ahead; one that waits starts
+later by what the request has left, and finds all of it in the cache: it ends earlier by what the request has run. The
+wait has a bound, for a request that hangs: as long as it has run, which is all that could be saved, or `PATIENCE`.
 """
 
 from __future__ import annotations
@@ -29,10 +29,13 @@ from apr_agents.runner.outcome import Outcome
 from apr_agents.runner.shared import engine_errors
 from apr_agents.runner.spawner import errands
 from apr_agents.runner.walk import Walk, charged, phases_of
-from apr_agents.trace import Edge
+from apr_agents.trace import Edge, Kind
 
 LEAST = 32
 """Tokens for which a request ahead is made: fewer cost the synthesis less than a request of its own costs."""
+
+PATIENCE = 0.25
+"""Seconds that a join waits at least for a request in flight: most take no longer in all."""
 
 
 def wanted(rule: JoinRule, info: EngineInfo) -> bool:
@@ -122,14 +125,15 @@ class Ahead:
         if self._group is not None and self._running is not None and self._ended is not None:
             self._waited = self._walk.recorder.now()
             now = self._walk.shared.engine.clock.now()
-            self._group.start_soon(self._give_up, self._running, 2 * now - self._since)
+            self._group.start_soon(self._give_up, self._running, now + max(now - self._since, PATIENCE))
             await self._ended.wait()
 
     def waited(self, after: tuple[Edge, ...]) -> tuple[Edge, ...]:
         """What the join comes after: these, and behind them its wait for a request ahead, if it had to."""
         recorder = self._walk.recorder
-        waited = self._waited is not None and recorder.now() > self._waited
-        return (recorder.waited(self._waited, after),) if waited and self._waited is not None else after
+        if self._waited is None or recorder.now() <= self._waited:
+            return after
+        return (recorder.ahead(Kind.wait, self._waited, after),)
 
     def _is_worth_it(self) -> bool:
         walk, context = self._walk, self._prefix.context
@@ -177,7 +181,8 @@ class Ahead:
         except EngineError as error:
             outcome, failure, self.on = "failed", error, False
         finally:
-            walk.recorder.ahead(start, after, outcome, charged(context, text, reusable), phases_of(text))
+            tokens = charged(context, text, reusable)
+            walk.recorder.ahead(Kind.ahead, start, after, outcome, tokens, phases_of(text))
         if failure is not None:
             await walk.note(f"block {walk.blocks}: nothing more is evaluated ahead: {failure}")
 

@@ -69,9 +69,9 @@ class Recorder:
             self._entries[span.id] = span
         self._open = None
 
-    def waited(self, start: float, after: tuple[Edge, ...] | None = None) -> Edge:
+    def waited(self, start: float) -> Edge:
         """Record a wait from `start` to now, beside this branch's children; what follows comes after it."""
-        after = self.last if after is None else after
+        after = self.last
         self._count += 1
         span = Span(f"{self.path}#{self._count}", Kind.wait, self.path, after, start, self.now(), "done")
         self._entries[span.id] = span
@@ -79,16 +79,17 @@ class Recorder:
 
     def ahead(
         self,
+        kind: Literal[Kind.ahead, Kind.wait],
         start: float,
         after: tuple[Edge, ...],
-        outcome: Literal["done", "failed", "cancelled"],
+        outcome: Literal["done", "failed", "cancelled"] = "done",
         tokens: Tokens | None = None,
         phases: Phases | None = None,
     ) -> Edge:
-        """Record a request ahead of a join, from `start` to now, beside this branch's children; it counts by itself."""
+        """Record a request ahead of a join, or the join's wait for it, from `start` to now, in a count of their own."""
         self._aheads += 1
         name = f"{self.path}#ahead{self._aheads}"
-        self._entries[name] = Span(name, Kind.ahead, self.path, after, start, self.now(), outcome, tokens, phases)
+        self._entries[name] = Span(name, kind, self.path, after, start, self.now(), outcome, tokens, phases)
         return Edge(name, "then")
 
     def child(self, path: str) -> Recorder:
