@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from apr_agents.engines.base import Engine
 from apr_agents.errors import UsageError
@@ -15,11 +16,16 @@ def open_engine(spec: str = "embedded", options: Mapping[str, str] | None = None
 
     `embedded`: the shipped model; `embedded:NAME`: a shipped model by its name; `embedded:FILE.gguf`: any GGUF file.
     `sglang:URL`: a SGLang server, or a router in front of several.
+    `litellm:MODEL`: a model as LiteLLM names it, or with option router=FILE.yaml a model of that configuration's.
 
     Raises UsageError for a spec or an option that there is not; loads nothing yet.
     """
     kind, _, rest = spec.partition(":")
-    makers: dict[str, Callable[[str, Mapping[str, str]], Engine]] = {"embedded": _embedded, "sglang": _sglang}
+    makers: dict[str, Callable[[str, Mapping[str, str]], Engine]] = {
+        "embedded": _embedded,
+        "sglang": _sglang,
+        "litellm": _litellm,
+    }
     if kind not in makers:
         raise UsageError(f"engine {spec!r}: there is {', '.join(makers)}; such as embedded:FILE.gguf")
     return makers[kind](rest, options or {})
@@ -48,6 +54,21 @@ def _sglang(url: str, options: Mapping[str, str]) -> Engine:
         dialects=dialects,
         api_key=given.get("api_key") or os.environ.get("SGLANG_API_KEY"),
     )
+
+
+def _litellm(model: str, options: Mapping[str, str]) -> Engine:
+    try:
+        from apr_agents.engines.litellm.engine import LiteLLMEngine
+    except ImportError as error:
+        raise UsageError(
+            f"engine litellm:{model} needs package {error.name}: pip install 'apr-agents[litellm]'"
+        ) from error
+
+    known = ("api_base", "api_key", "tokenizer", "chat_template", "dialects", "router", "wire")
+    given: dict[str, Any] = {**_known(options, known)}
+    if "dialects" in given:
+        given["dialects"] = given["dialects"].replace(",", " ").split()
+    return LiteLLMEngine(model, **given)
 
 
 def _model(name: str) -> Path:

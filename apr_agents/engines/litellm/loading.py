@@ -1,0 +1,25 @@
+"""LiteLLM itself, imported where it is first needed: it takes seconds and 150 MB."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, TypeAlias
+
+from apr_agents.errors import EngineUnavailable
+
+Foreign: TypeAlias = Any
+"""A value of LiteLLM's, which has no types that would hold."""
+
+
+def load() -> Foreign:
+    """The module litellm: quiet, and without fetching its price map from the network.
+
+    Raises EngineUnavailable where it is not installed.
+    """
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    try:
+        import litellm
+    except ImportError as error:
+        raise EngineUnavailable(f"package {error.name} is missing: pip install 'apr-agents[litellm]'") from error
+    litellm.suppress_debug_info = True
+    return litellm
