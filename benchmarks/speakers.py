@@ -32,17 +32,26 @@ async def speaker(spec: str, prompter: Prompter, processor: str | None) -> Async
     if kind == "scripted":
         async with _scripted(prompter) as engine:
             yield engine
-    elif kind == "sglang":
+    elif kind in ("sglang", "litellm"):
         if processor is None:
             raise UsageError(f"engine {spec}: name its scripted logit processor, --processor FILE")
-        async with SGLangEngine(rest, extend=Extension(prompter, processor)) as engine:
+        async with _served(kind, rest, Extension(prompter, processor)) as engine:
             yield engine
     elif kind == "embedded":
         with mock.patch.object(scheduler, "Sampler", sampler):
             async with SpeakingEmbedded(prompter) as engine:
                 yield engine
     else:
-        raise UsageError(f"engine {spec!r}: scripted, embedded and sglang:URL can be made to say a script")
+        raise UsageError(f"engine {spec!r}: scripted, embedded, sglang:URL and litellm:URL can be made to say a script")
+
+
+def _served(kind: str, url: str, extend: Extension) -> Engine:
+    """The engine of a SGLang server, by itself or by the provider that is LiteLLM's."""
+    if kind == "sglang":
+        return SGLangEngine(url, extend=extend)
+    from apr_agents.engines.litellm import LiteLLMEngine
+
+    return LiteLLMEngine("apr-sglang/countdown", api_base=url, extend=extend)
 
 
 def _scripted(prompter: Prompter) -> ScriptedEngine:
