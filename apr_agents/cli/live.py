@@ -80,6 +80,7 @@ class LiveTree:
         self._counts: dict[str, int] = {}
         self._outlines: dict[str, str] = {}
         self._ended: dict[str, Ended] = {}
+        self._note = ""
 
     def show(self, progress: Progress) -> None:
         match progress:
@@ -94,12 +95,15 @@ class LiveTree:
                 self._tokens += tokens
             case Ended(branch):
                 self._ended[branch.path] = progress
-            case Synthesis() | Noted():
+            case Noted(path, note):
+                self._note = f"{_where(path)}{note}"
+            case Synthesis():
                 pass
 
     def render(self) -> RenderableType:
         head = Text(f"{time.monotonic() - self._start:6.1f} s  {self._tokens} tokens", style="bold")
-        return Group(head, _tail(self._tails[""], 100), *map(self._row, list(self._outlines)[-40:]))
+        rows = map(self._row, list(self._outlines)[-40:])
+        return Group(head, _tail(self._tails[""], 100), *rows, *([_tail(self._note, 100)] if self._note else []))
 
     def _row(self, path: str) -> Text:
         ended = self._ended.get(path)

@@ -118,7 +118,7 @@ class Layout:
         else:
             parts = ["joined nothing"]
         if fork.ahead:
-            behind = "" if fork.synthesis_prefill is None else f", {tokens(fork.synthesis_prefill)} behind it"
+            behind = "" if fork.synthesis_prefill is None else f", {tokens(fork.synthesis_prefill)} behind"
             parts.append(f"{plural(fork.ahead, 'token')} ahead{behind}")
         if fork.wasted_tokens:
             parts.append(f"{plural(fork.wasted_tokens, 'token')} wasted")

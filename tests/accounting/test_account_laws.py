@@ -50,6 +50,24 @@ def test_the_kinds_sum_to_the_critical_path_and_with_the_residual_to_the_wall(tr
 
 
 @given(traces())
+def test_what_is_evaluated_ahead_is_on_no_path(trace: Trace) -> None:
+    report = account(trace)
+    assert not any(piece.critical for piece in report.timeline if piece.kind is Kind.ahead)
+    bare = account(replace(trace, spans=tuple(span for span in trace.spans if span.kind is not Kind.ahead)))
+    assert (bare.seconds, bare.what_ifs, bare.self_parallelism) == (
+        report.seconds,
+        report.what_ifs,
+        report.self_parallelism,
+    )
+    assert [replace(fork, ahead=0, ahead_saved_seconds=0) for fork in report.forks] == [
+        replace(fork, ahead=0, ahead_saved_seconds=0) for fork in bare.forks
+    ]
+    assert report.ahead_saved_seconds is None or report.ahead_saved_seconds == sum(
+        fork.ahead_saved_seconds or 0 for fork in report.forks
+    )
+
+
+@given(traces())
 def test_the_report_of_the_stored_trace_is_the_live_one(trace: Trace) -> None:
     assert account(Trace.load(trace.dump())) == account(trace)
 

@@ -25,6 +25,12 @@ def test_a_stored_trace_comes_back_equal(trace: Trace) -> None:
     assert Trace.load(trace.dump().encode()) == trace
 
 
+def test_a_trace_of_version_1_still_loads() -> None:
+    old = replace(nested(), version=1)
+    assert Trace.load(old.dump()) == old
+    assert account(Trace.load(old.dump())) == account(nested())
+
+
 def changed(*keys: str | int, to: object) -> str:
     """A stored trace with one value changed."""
     data = json.loads(nested().dump())

@@ -14,11 +14,11 @@ from rich.console import Console
 from apr_agents.accounting import account
 from apr_agents.report.rows import SHOWN
 from apr_agents.report.text import plain, render
-from apr_agents.trace import Kind, Trace
+from apr_agents.trace import Kind, Phases, Tokens, Trace
 from tests.accounting import examples
 from tests.accounting.examples import request, step, way
 from tests.report.examples import report, with_outline
-from tests.support.plans import Fork, trace_of
+from tests.support.plans import Fork, Step, trace_of
 from tests.support.traces import traces
 
 LOOKS = Path(__file__).parent / "looks"
@@ -64,6 +64,17 @@ def test_what_a_model_names_a_branch_cannot_break_it(outline: str, width: int, a
     assert len(text.splitlines()) == len(usual.splitlines())
     assert max(map(cell_len, text.splitlines())) <= width
     assert not set(text) & {*map(chr, range(32)), "\x7f", "\u202e", "\u200b", "\u2028"} - {"\n"}
+
+
+def test_what_was_evaluated_ahead_and_sent_again_is_told() -> None:
+    ahead = Step(Kind.ahead, 64, Tokens(300, 80, 80, 0), Phases(0.0, 1.0, 0.0))
+    fork = Fork((way(request(2, 9)), way(step(Kind.retry, 1), request(8, 9))), ahead=ahead)
+    behind = Step(Kind.synthesis, 64, Tokens(400, 300, 300, 5), Phases(0.0, 0.5, 0.5))
+    lines = plain(account(trace_of(way(request(1, 5), fork, behind))), 120).splitlines()
+    assert "1.2 was last, by 7.00 s · 220 tokens ahead, 100 behind" in next(one for one in lines if "block 1" in one)
+    assert "ahead        220 tokens evaluated ahead of joins, 100 left behind them · 1.00 s saved" in lines
+    assert "retries      1 request sent again" in lines
+    assert "+ retries 1.00 +" in next(line for line in lines if line.startswith("seconds"))
 
 
 WORDS = {

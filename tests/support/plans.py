@@ -41,6 +41,8 @@ class Fork:
     """Ticks of the join's span."""
     unjoined: bool = False
     """The run ends inside it. For the last item of a run only."""
+    ahead: Step | None = None
+    """A request ahead of the join, made when the first branch ends; a join without a deadline waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,9 @@ def _block(record: Record, fork: Fork, path: str, number: int, now: float, count
         )
         record.add(each if done else _cut(each, moment))
     record.blocks.append(Block(path, number, fork.rule, None if trigger is None else paths[trigger]))
+    first = ends.index(min(ends))
+    ready = _ahead(fork, _last(inner[first], paths[first]), path, number, (min(ends), moment))
+    record.spans += [ready] if ready else []
     if fork.unjoined:
         return max(ends), count
     edges = [
@@ -140,9 +145,28 @@ def _block(record: Record, fork: Fork, path: str, number: int, now: float, count
         wait = Span(f"{path}#{count}", Kind.wait, path, (Edge(source, "then"),), now, moment, "done")
         record.spans.append(wait)
         edges.append(Edge(wait.id, "then"))
+    if ready and ready.end > moment:
+        waited = Span(f"{path}#wait{number}", Kind.wait, path, tuple(edges), moment, ready.end, "done")
+        record.spans.append(waited)
+        moment, edges = ready.end, [Edge(waited.id, "then")]
     end = moment + fork.join * TICK
     record.spans.append(Span(f"{path}#{count + 1}", Kind.client, path, tuple(edges), moment, end, "done"))
     return end, count + 1
+
+
+def _ahead(fork: Fork, after: str, path: str, number: int, times: tuple[float, float]) -> Span | None:
+    """The request ahead of a join, from the end of the first branch to its own, or cut off with the block."""
+    start, moment = times
+    step = fork.ahead
+    if step is None or start >= moment:
+        return None
+    end = start + step.ticks * TICK
+    cut = end > moment and (fork.unjoined or fork.rule == "deadline")
+    edges = (Edge(after, "then"),)
+    name = f"{path}#ahead{number}"
+    if cut:
+        return Span(name, Kind.ahead, path, edges, start, moment, "cancelled", step.tokens)
+    return Span(name, Kind.ahead, path, edges, start, end, "done", step.tokens, step.phases)
 
 
 def _moment(fork: Fork, ends: Sequence[float], now: float) -> tuple[float, int | None]:

@@ -6,6 +6,8 @@ and smaller integers are still simpler spans.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 
 from apr_agents.trace import Kind, Phases, Tokens, Trace
@@ -40,7 +42,8 @@ def forks(draw: st.DrawFn, depth: int, unjoined: bool = False) -> Fork:
     """A block of one to three branches with any join rule."""
     branches = draw(st.lists(_calls | ways(depth - 1), min_size=1, max_size=3))
     rule, deadline, join = _digits(draw(_numbers), len(_rules), 64, 4)
-    return Fork(tuple(branches), _rules[rule], deadline, join, unjoined)
+    ahead = draw(st.none() | _numbers.map(_ahead))
+    return Fork(tuple(branches), _rules[rule], deadline, join, unjoined, ahead)
 
 
 @st.composite
@@ -69,6 +72,11 @@ def _decode(number: int) -> Step:
 
 def _synthesis(number: int) -> Step:
     return _request(Kind.synthesis, number)
+
+
+def _ahead(number: int) -> Step:
+    step = _request(Kind.ahead, number)
+    return replace(step, tokens=step.tokens and replace(step.tokens, generated=0))
 
 
 def _request(kind: Kind, number: int) -> Step:
