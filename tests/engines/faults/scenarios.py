@@ -105,9 +105,10 @@ def instead(answer: Answer, payload: Json) -> list[Act]:
 
 
 def bytewise(answer: Answer) -> list[Act]:
-    """Every byte of the body by itself."""
-    body = b"".join([*answer.frames, DONE])
-    return [Head(), *(Send(body[place : place + 1]) for place in range(len(body))), End()]
+    """Every byte of the last events by itself."""
+    *others, one, two = answer.frames
+    body = one + two + DONE
+    return [Head(), Send(b"".join(others)), *(Send(bytes((byte,))) for byte in body), End()]
 
 
 def split_characters(answer: Answer) -> list[Act]:

@@ -3,93 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import anyio
 import pytest
 
-from apr_agents.context import Context, Origin, Segment
-from apr_agents.engines.base import Chunk, Engine, Finish, Request
-from apr_agents.errors import EngineError, RequestRefused, StreamFault
+from apr_agents.errors import EngineError, EngineUnavailable, RequestRefused, StreamFault
 from apr_agents.paths import BranchPath
-from tests.engines.faults.scenarios import (
-    HANGS,
-    NATIVE_ONLY,
-    PLAIN,
-    PLAIN_HANGS,
-    STREAMED,
-    Broken,
-    Scenario,
-)
-from tests.engines.faults.transports import TRANSPORTS, Transport, Way
-from tests.support.servers.acts import Act, Answer, Raw, Reset, Send
+from tests.engines.faults.met import TEXT, Met, freed, meet, request_of
+from tests.engines.faults.scenarios import HANGS, NATIVE_ONLY, PLAIN, PLAIN_HANGS, STREAMED, Broken, Scenario
+from tests.engines.faults.transports import LITELLM, TRANSPORTS, Way
+from tests.support.servers.acts import Act, Answer, Close, Head, Reset, Send, Until
 from tests.support.servers.double import Fault, Generation
 
-pytestmark = pytest.mark.enable_socket
+pytestmark = [pytest.mark.enable_socket, pytest.mark.filterwarnings(LITELLM)]
 
 PATH = BranchPath.parse("1.2")
-TEXT = " half a thought, naïve 漢字 🙂 and the rest</Thread>"
 SECONDS = 1.0
 """For a server that hangs."""
 
-
-@dataclass(slots=True)
-class Met:
-    """What came of one request, and what the server had put on the wire."""
-
-    text: str = ""
-    finish: Finish | None = None
-    error: EngineError | None = None
-    acts: Sequence[Act] = ()
-    answer: Answer | None = None
-
-    def plays(self, scenario: Scenario) -> Fault:
-        def play(answer: Answer) -> Sequence[Act]:
-            self.answer, self.acts = answer, scenario.does(answer)
-            return self.acts
-
-        return play
-
-    @property
-    def sent(self) -> str:
-        """The text in the events that were whole on the wire; empty where a client may have lost them."""
-        assert self.answer is not None
-        if any(isinstance(act, (Reset, Raw)) for act in self.acts) or not self.answer.streamed:
-            return ""
-        body, frames = b"".join(act.data for act in self.acts if isinstance(act, Send)), self.answer.frames
-        count = next((n for n, _ in enumerate(frames) if not body.startswith(b"".join(frames[: n + 1]))), len(frames))
-        return self.answer.wire.said(self.answer.payloads[:count])
-
-
-async def meet(engine: Engine, request: Request, met: Met) -> Met:
-    """Read as the driver does: to the finish and no further."""
-    try:
-        async with engine.stream(request) as chunks:
-            async for chunk in chunks:
-                _take(met, chunk)
-                if chunk.finish is not None:
-                    break
-    except EngineError as error:
-        met.error = error
-    return met
-
-
-def _take(met: Met, chunk: Chunk) -> None:
-    met.text += chunk.text
-    met.finish = chunk.finish
-
-
-def request_of(engine: Engine, transport: Transport, path: BranchPath = PATH, seconds: float | None = None) -> Request:
-    prompt = Context.of(Segment("Numbers: 1 2 3\n", engine.encode("Numbers: 1 2 3\n", control=False), Origin.client))
-    deadline = None if seconds is None else engine.clock.now() + seconds
-    return Request(
-        prompt, 200, ("</Thread>",), deadline=deadline, path=path, run_id="r" * 16, watched=transport.watched
-    )
+CASES = [
+    pytest.param(name, scenario, id=f"{name}: {scenario.name}")
+    for name, transport in TRANSPORTS.items()
+    for scenario in (PLAIN if transport.plain else (*STREAMED, *(NATIVE_ONLY if transport.native else ())))
+]
 
 
 def check(way: Way, scenario: Scenario, met: Met, path: BranchPath = PATH) -> None:
-    out = scenario.out
-    if out is None:
+    if scenario.out is None:
         assert met.error is None, met.error
         assert met.text == TEXT
         assert met.finish is not None
@@ -97,7 +37,7 @@ def check(way: Way, scenario: Scenario, met: Met, path: BranchPath = PATH) -> No
         return
     assert met.finish is None, "a fault passed for an answer"
     assert met.error is not None, "a fault passed in silence"
-    check_error(way, out, met.error, path)
+    check_error(way, scenario.out, met.error, path)
     assert TEXT.startswith(met.error.partial)
     assert met.error.partial.startswith(met.text)
     assert met.error.partial.startswith(met.sent)
@@ -119,18 +59,7 @@ def check_error(way: Way, out: Broken, error: EngineError, path: BranchPath) -> 
     assert words.endswith(f"(branch {path})")
 
 
-def table(*, plain: bool, native: bool) -> tuple[Scenario, ...]:
-    return PLAIN if plain else (*STREAMED, *(NATIVE_ONLY if native else ()))
-
-
-CASES = [
-    pytest.param(name, scenario, id=f"{name}: {scenario.name}")
-    for name, transport in TRANSPORTS.items()
-    for scenario in table(plain=transport.plain, native=transport.native)
-]
-
-
-def test_the_table_has_thirty_scenarios_for_streams_and_each_has_its_own_name() -> None:
+def test_the_table_has_thirty_faults_of_streams_and_each_has_a_name_of_its_own() -> None:
     for scenarios in ((*STREAMED, *NATIVE_ONLY, *HANGS), (*PLAIN, *PLAIN_HANGS)):
         assert len({scenario.name for scenario in scenarios}) == len(scenarios)
     assert len([scenario for scenario in (*STREAMED, *HANGS) if scenario.out is not None]) >= 30
@@ -140,7 +69,7 @@ def test_the_table_has_thirty_scenarios_for_streams_and_each_has_its_own_name() 
 async def test_a_fault_is_an_error_and_an_answer_is_none(name: str, scenario: Scenario) -> None:
     transport, met = TRANSPORTS[name], Met()
     async with transport.open({"1.2": TEXT}, lambda generation: met.plays(scenario)) as way:
-        await meet(way.engine, request_of(way.engine, transport), met)
+        await meet(way.engine, request_of(way.engine, transport, PATH), met)
         check(way, scenario, met)
         assert len(way.double.generations) == 1
 
@@ -157,20 +86,51 @@ async def test_a_server_that_hangs_is_left_at_the_deadline(name: str) -> None:
 
     async with transport.open(dict.fromkeys(paths, TEXT), fault) as way:
         way.double.hang_abort = True
-        # The server would hang for ever: that this ends at all is the deadline's doing.
+        # The server hangs for ever: that this ends at all is the deadline's doing.
         async with anyio.create_task_group() as group:
             for path, met in mets.items():
-                group.start_soon(
-                    meet, way.engine, request_of(way.engine, transport, BranchPath.parse(path), SECONDS), met
-                )
+                request = request_of(way.engine, transport, BranchPath.parse(path), SECONDS)
+                group.start_soon(meet, way.engine, request, met)
         for path, met in mets.items():
-            met.acts = ()
+            met.answer = None  # how far it came by the deadline is the machine's to say
             check(way, paths[path], met, BranchPath.parse(path))
         assert len(way.double.generations) == len(hangs)
         await freed(way)
 
 
-async def freed(way: Way) -> None:
-    """Wait until the server has seen that nobody listens any more."""
-    while way.double.generating:  # noqa: ASYNC110 - the server is a process of its own elsewhere
-        await anyio.sleep(0.001)
+@pytest.mark.parametrize("end", [Close(), Reset()], ids=["FIN", "RST"])
+@pytest.mark.parametrize("name", [name for name, transport in TRANSPORTS.items() if not transport.plain])
+async def test_what_was_read_before_a_connection_broke_is_kept(name: str, end: Act) -> None:
+    transport, met, seen = TRANSPORTS[name], Met(), anyio.Event()
+
+    def fault(answer: Answer) -> Sequence[Act]:
+        return [Head(), *map(Send, answer.frames[: len(answer.frames) // 2]), Until(seen), end]
+
+    async with transport.open({"1.2": TEXT}, lambda generation: fault) as way:
+        await meet(way.engine, request_of(way.engine, transport, PATH), met, seen)
+        assert isinstance(met.error, StreamFault)
+        assert (met.error.fault, met.error.again) == ("cut", False)
+        assert met.text
+        assert met.error.partial.startswith(met.text)
+
+
+@pytest.mark.parametrize("name", TRANSPORTS)
+async def test_a_server_that_is_gone_is_named_with_its_address(name: str) -> None:
+    transport, met = TRANSPORTS[name], Met()
+    async with transport.open({"1.2": TEXT}, lambda generation: None) as way:
+        url = way.double.url
+        await way.stop()
+        # The first request may go out on a connection that was kept, and find it cut.
+        first = await meet(way.engine, request_of(way.engine, transport, PATH), Met())
+        assert first.error is not None
+        assert first.error.again
+        await meet(way.engine, request_of(way.engine, transport, PATH), met)
+        assert isinstance(met.error, EngineUnavailable), repr(met.error)
+        assert met.error.again
+        assert url in str(met.error)
+        assert str(met.error).endswith("(branch 1.2)")
+        assert "\n" not in str(met.error)
+    with pytest.raises(EngineUnavailable, match=url) as caught:
+        async with transport.make(url, way.saying):
+            pass
+    assert "\n" not in str(caught.value)

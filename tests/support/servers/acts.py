@@ -60,6 +60,13 @@ class Hang:
 
 
 @dataclass(frozen=True, slots=True)
+class Until:
+    """Do nothing until this is set: what comes next is known to come after something in the test."""
+
+    event: anyio.Event
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """The proper end of a body in pieces."""
 
@@ -74,10 +81,10 @@ class Reset:
     """RST."""
 
 
-Act: TypeAlias = Whole | Head | Send | Raw | Pause | Hang | End | Close | Reset
+Act: TypeAlias = Whole | Head | Send | Raw | Pause | Hang | Until | End | Close | Reset
 
 
-async def play(exchange: Exchange, act: Act) -> None:
+async def play(exchange: Exchange, act: Act) -> None:  # noqa: C901 - a line for each act
     match act:
         case Whole(status, body, headers):
             await exchange.respond(status, body, headers)
@@ -89,6 +96,8 @@ async def play(exchange: Exchange, act: Act) -> None:
             await exchange.raw(data)
         case Pause(seconds):
             await anyio.sleep(seconds)
+        case Until(event):
+            await event.wait()
         case Hang():
             await anyio.sleep_forever()
         case End():

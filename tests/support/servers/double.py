@@ -151,7 +151,7 @@ class Double:
     def _prompt(self, body: Json, *, chat: bool) -> Sequence[int] | str:
         """The prompt's ids, or why there are none."""
         if chat:
-            return self.speaker.encode(self.speaker.render(body["messages"], body.get("chat_template_kwargs") or {}))
+            return self.speaker.chat(body)
         prompt = cast("str | list[int] | list[list[int]]", body["prompt"])
         if isinstance(prompt, str):
             return self.speaker.encode(prompt)

@@ -81,7 +81,7 @@ def _facts(serving: Serving, speaker: Speaker) -> Json:
         "strip_thinking_cache": False,
         "skip_tokenizer_init": False,
         "stream_interval": 1,
-        "max_total_num_tokens": 32768,
+        "max_total_num_tokens": max(32768, serving.window),
         "enable_cache_report": serving.cache_report,
         "enable_metrics": serving.metrics,
         "incremental_streaming_output": serving.incremental,

@@ -59,6 +59,16 @@ class Speaker:
         """These messages in the model's template."""
         return self._template.render(messages=messages, **self._tokens, **variables)
 
+    def chat(self, body: Mapping[str, Any]) -> tuple[int, ...]:
+        """The prompt of a chat: an assistant's message that is to be continued is encoded apart, as SGLang does."""
+        messages: list[dict[str, Any]] = body["messages"]
+        begun = ""
+        if body.get("continue_final_message") and messages[-1]["role"] == "assistant":
+            *messages, last = messages
+            begun = last["content"]
+        rendered = self.render(messages, body.get("chat_template_kwargs") or {})
+        return (*self.encode(rendered), *self.encode(begun))
+
     def encode(self, text: str) -> tuple[int, ...]:
         """As a server encodes a text: control tags become control tokens."""
         return tuple(self._tokenizer.encode(text).ids)
