@@ -8,6 +8,7 @@ path. Every way through a round says the same text behind a prompt of its own, s
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
 
 import anyio
@@ -18,6 +19,7 @@ from benchmarks.figure import show
 from benchmarks.forkjoin_figures import Measured, Round, Way, figures, markdown, measured
 from benchmarks.reencoding import ReencodingEngine
 from benchmarks.script import END, Prompter, Script, write
+from benchmarks.server import Served, serving
 from benchmarks.speakers import speaker
 
 COUNTS = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -31,7 +33,7 @@ class Stage:
     """An open engine that says scripts. Its mutable state is how many prompts it has had: each has another."""
 
     def __init__(self, engine: Engine, prompter: Prompter) -> None:
-        self._engine, self._prompter, self._prompts = engine, prompter, 1000
+        self._engine, self._prompter, self._prompts = engine, prompter, first_prompt()
 
     async def round(self, branches: int, number: int, tokens: int | None) -> Round:
         """Every way once, with the same text; another one begins in each round."""
@@ -70,12 +72,17 @@ def settings(script: Script, longest: int, *, sequential: bool) -> Settings:
     return Settings(DIALECT, mode=mode, template_mode="sequential", budget=budget, max_tokens=longest + 16)
 
 
+def first_prompt() -> int:
+    """Another one in each process: a server may remember the prompts of the one before."""
+    return time.time_ns() // 1000 % 10**9
+
+
 async def rounds(
-    spec: str, processor: str | None, counts: list[int], repeats: int, tokens: int | None
+    served: Served, counts: list[int], repeats: int, tokens: int | None
 ) -> tuple[int, dict[int, list[Round]]]:
     """The engine's page, and by number of branches the rounds; one round before them is thrown away."""
     prompter = Prompter()
-    async with speaker(spec, prompter, processor) as engine:
+    async with speaker(served, prompter) as engine:
         stage = Stage(engine, prompter)
         await stage.round(max(counts), repeats, 12)
         found = {count: [await stage.round(count, number, tokens) for number in range(repeats)] for count in counts}
@@ -85,15 +92,15 @@ async def rounds(
 def main() -> None:
     """Print the figures, and to standard error a table by the number of branches."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--engine", default="embedded", help="embedded, scripted or sglang:URL")
+    arguments.add_argument("--engine", default="embedded", help="embedded, scripted, sglang[:URL] or litellm[:URL]")
     arguments.add_argument("--processor", type=Path, help="SGLang's logit processor that says a script")
     arguments.add_argument("--branches", type=int, nargs="+", default=list(COUNTS))
     arguments.add_argument("--repeats", type=int, default=3)
     arguments.add_argument("--tokens", type=int, help="of a branch at least; 100, less above 16 branches, unless given")
     options = arguments.parse_args()
-    processor = options.processor.read_text() if options.processor else None
-    page, found = anyio.run(rounds, options.engine, processor, options.branches, options.repeats, options.tokens)
-    name = options.engine.partition(":")[0]
+    with serving(options.engine, options.processor) as engine:
+        page, found = anyio.run(rounds, engine, options.branches, options.repeats, options.tokens)
+    name = engine.name
     show(figures(name, page, found))
     markdown(name, found)
 

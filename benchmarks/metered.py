@@ -14,7 +14,7 @@ import statistics
 import time
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +29,7 @@ from apr_agents.runner import Settings, run
 from benchmarks.figure import Figure, show, spread
 from benchmarks.forkjoin import settings
 from benchmarks.script import Prompter, Script, write
+from benchmarks.server import Served, serving
 from benchmarks.speakers import speaker
 
 BRANCHES, ROUNDS, TURNS = 8, 9, 3
@@ -109,10 +110,10 @@ async def play(engine: Engine, script: Script, wanted: Settings, said: Said | No
     return metered
 
 
-async def micros(spec: str, processor: str | None) -> tuple[float, list[float]]:
+async def micros(served: Served) -> tuple[float, list[float]]:
     """Microseconds of the driver's own CPU, the median over a run's chunks: in place, and from memory by turns."""
     prompter, script = Prompter(), write(BRANCHES, 1, prompt=5000)
-    async with speaker(spec, prompter, processor) as engine:
+    async with speaker(served, prompter) as engine:
         prompter.take(script, engine.encode)
         wanted = settings(script, prompter.longest, sequential=False)
         placed = await play(engine, script, wanted)
@@ -120,11 +121,11 @@ async def micros(spec: str, processor: str | None) -> tuple[float, list[float]]:
     return statistics.median(placed.taken) / 1000, [statistics.median(one.taken) / 1000 for one in again]
 
 
-async def measure(specs: Sequence[str], processor: str | None) -> list[Figure]:
+async def measure(engines: Sequence[Served]) -> list[Figure]:
     """The engines take turns; each has the least of its turns, which is the one disturbed least."""
-    turns = [{spec: await micros(spec, processor) for spec in specs} for _ in range(TURNS)]
-    memory = {spec: [value for turn in turns for value in turn[spec][1]] for spec in specs}
-    place = {spec: [turn[spec][0] for turn in turns] for spec in specs}
+    turns = [{engine.name: await micros(engine) for engine in engines} for _ in range(TURNS)]
+    memory = {name: [value for turn in turns for value in turn[name][1]] for name in turns[0]}
+    place = {name: [turn[name][0] for turn in turns] for name in turns[0]}
     least = [min(values) for values in memory.values()]
     middle = statistics.median(least)
     name = "driver, CPU a chunk: furthest engine from the middle one"
@@ -135,7 +136,7 @@ async def measure(specs: Sequence[str], processor: str | None) -> list[Figure]:
 
 
 def _told(by_engine: Mapping[str, Sequence[float]]) -> str:
-    return "µs, " + "; ".join(f"{spec.partition(':')[0]}: {spread(values)}" for spec, values in by_engine.items())
+    return "µs, " + "; ".join(f"{name}: {spread(values)}" for name, values in by_engine.items())
 
 
 def main() -> None:
@@ -144,8 +145,9 @@ def main() -> None:
     arguments.add_argument("--engines", nargs="+", default=["scripted", "embedded"])
     arguments.add_argument("--processor", type=Path)
     options = arguments.parse_args()
-    processor = options.processor.read_text() if options.processor else None
-    show(anyio.run(measure, options.engines, processor))
+    with ExitStack() as opened:
+        engines = [opened.enter_context(serving(spec, options.processor)) for spec in options.engines]
+        show(anyio.run(measure, engines))
 
 
 if __name__ == "__main__":

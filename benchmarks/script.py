@@ -7,7 +7,7 @@ pieces (` 13` and `7`) is spelled in tokens that no encoder would choose, as mod
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from apr_agents.engines.base import Request
@@ -43,17 +43,27 @@ def branch_tokens(branches: int) -> int:
     return max(12, min(100, 1600 // branches))
 
 
-def write(branches: int, seed: int, *, prompt: int = 0, tokens: int | None = None, respelled: float = 0.0) -> Script:
+def write(
+    branches: int,
+    seed: int,
+    *,
+    prompt: int = 0,
+    tokens: int | None = None,
+    lengths: Sequence[int] | None = None,
+    respelled: float = 0.0,
+) -> Script:
     """A script in the words of the Countdown game, the same for the same seed.
 
     `prompt`: another one makes another question, which shares no prefix. `tokens`: of the shortest branch, the longest
-    has a fifth more. `respelled`: the share of tokens that are spelled otherwise than an encoder would.
+    has a fifth more. `lengths`: of each branch, in place of that. `respelled`: the share of tokens that are spelled
+    otherwise than an encoder would.
     """
     chance, spelling = random.Random(seed), random.Random(seed)
-    shortest = tokens or branch_tokens(branches)
+    least = tokens or branch_tokens(branches)
     numbers = range(1, branches + 1)
     named = [(f"<Outline>{n}:", _number(chance), " +", _number(chance), "</Outline>\n") for n in numbers]
-    bodies = [[_number(chance) for _ in range(shortest + chance.randint(0, shortest // 5) - 1)] for _ in numbers]
+    sizes = lengths or [least + chance.randint(0, least // 5) for _ in numbers]
+    bodies = [[_number(chance) for _ in range(size - 1)] for size in sizes]
     plan = ("<Parallel>\n<Outlines>\n", *(piece for outline in named for piece in outline), "</Outlines>")
     return Script(
         f"{prompt} " + "".join(_number(chance) for _ in range(QUESTION)),

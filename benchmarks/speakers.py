@@ -17,17 +17,16 @@ from apr_agents.engines.scripted import Reply, ScriptedEngine
 from apr_agents.engines.sglang import SGLangEngine
 from apr_agents.errors import UsageError
 from benchmarks.script import Prompter
+from benchmarks.server import Served
 
 TOKEN_SECONDS, PREFILL_SECONDS = 0.010, 0.0001
 """Virtual seconds of the scripted engine's tokens, said and read."""
 
 
 @asynccontextmanager
-async def speaker(spec: str, prompter: Prompter, processor: str | None) -> AsyncGenerator[Engine]:
-    """The open engine that `spec` names, saying what the prompter tells it.
-
-    `processor`: SGLang's custom logit processor that says a script. Raises UsageError for another spec.
-    """
+async def speaker(served: Served, prompter: Prompter) -> AsyncGenerator[Engine]:
+    """An open engine that says what the prompter tells it. Raises UsageError for a spec that cannot be made to."""
+    spec, processor = served.spec, served.processor
     kind, _, rest = spec.partition(":")
     if kind == "scripted":
         async with _scripted(prompter) as engine:

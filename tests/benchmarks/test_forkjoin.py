@@ -9,6 +9,7 @@ from apr_agents.engines.scripted import Vocabulary
 from benchmarks.forkjoin import rounds
 from benchmarks.forkjoin_figures import Round, figures
 from benchmarks.script import branch_tokens, write
+from benchmarks.server import Served
 
 
 def test_a_seed_says_the_same_text_behind_prompts_that_share_nothing() -> None:
@@ -30,7 +31,7 @@ def test_branches_have_the_tokens_they_should_and_the_joined_text_fits_a_small_w
 
 
 async def taken(spec: str) -> Round:
-    page, found = await rounds(spec, None, [2], 1, 12)
+    page, found = await rounds(Served(spec), [2], 1, 12)
     assert page == 1
     assert all(figure.ok for figure in figures(spec, page, found))
     return found[2][0]
