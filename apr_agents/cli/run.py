@@ -31,8 +31,10 @@ _EXIT_INTERRUPTED = 130
 @click.command("run")
 @click.argument("workflow", type=click.Path(path_type=Path))
 @click.option("--input", "inputs", metavar="NAME=VALUE", multiple=True, help="An input of the workflow; repeatable.")
-@click.option("--engine", metavar="SPEC", help="embedded, embedded:FILE.gguf, sglang:URL or litellm:MODEL; otherwise the workflow's own.")
-@click.option("--engine-option", "options", metavar="KEY=VALUE", multiple=True, help="Such as threads=4 or tokenizer=FOLDER; repeatable.")
+@click.option(
+    "--engine", metavar="SPEC", help="embedded, embedded:FILE.gguf, sglang:URL, litellm:MODEL; else the workflow's."
+)
+@click.option("--engine-option", "options", metavar="KEY=VALUE", multiple=True, help="Such as threads=4; repeatable.")
 @click.option(
     "--functions", type=click.Path(path_type=Path), help="A Python file with the functions that outlines call."
 )
