@@ -5,6 +5,7 @@
     ├── WorkflowError       a workflow file or its inputs
     ├── DialectError        a dialect's data
     ├── ContextError        a stored context whose digest does not hold
+    │   └── PlanChanged         a run that is resumed with another plan than it was started with
     ├── TraceError          a file that is not a trace
     ├── CallError           a branch's call: unknown name, bad arguments, or the function raised
     ├── BudgetError         a bound of the run was reached
@@ -44,6 +45,10 @@ class DialectError(AprError, ValueError):
 
 class ContextError(AprError, ValueError):
     """Raised when a stored segment is not what was stored."""
+
+
+class PlanChanged(ContextError):
+    """Raised when a resumed run would fork other branches than those whose outcomes are kept."""
 
 
 class TraceError(AprError, ValueError):

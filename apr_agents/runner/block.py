@@ -14,6 +14,7 @@ from apr_agents.runner.calls import find_call
 from apr_agents.runner.joins import Decision, decide, meets
 from apr_agents.runner.outcome import Outcome
 from apr_agents.runner.progress import Ended
+from apr_agents.runner.resumed import check_plan
 from apr_agents.runner.shared import End
 from apr_agents.runner.spawner import Siblings, Work
 from apr_agents.runner.walk import Walk
@@ -129,6 +130,8 @@ class RunningBlock:
         if not self.works[name].started:
             # It ran before this run was resumed: bring in what it used then.
             shared = self.walk.shared
+            check_plan(self.planned[name].branch("done"), outcome)
+            self.walk.deadline -= self.walk.recorder.reach(outcome.spans)
             shared.ledger.restore(outcome.tokens, len(outcome.branches), outcome.requests, outcome.retries)
             evaluated = outcome.evaluated(self.planned[name].fork.start)
             if evaluated is not None:

@@ -14,6 +14,7 @@ from apr_agents.runner.branch import CallBranch, How, Planned, outcome_of
 from apr_agents.runner.outcome import Outcome
 from apr_agents.runner.progress import Forked, Synthesis
 from apr_agents.runner.recorder import Recorder
+from apr_agents.runner.resumed import decode
 from apr_agents.runner.shared import End, Shared
 from apr_agents.runner.spawner import Work
 from apr_agents.runner.walk import Walk
@@ -26,7 +27,7 @@ async def go(walk: Walk) -> End:
     end: End | None = None
     while end is None:
         try:
-            finish = await walk.decode(kind)
+            finish = await decode(walk, kind)
         except BudgetError as error:
             return End("tokens", str(error))
         except ContextFull as error:
@@ -56,6 +57,8 @@ async def run_block(walk: Walk, plan: Plan) -> End | None:
     own = None if seconds is None else walk.shared.engine.clock.now() + seconds
     deadline = walk.deadline if own is None else min(own, walk.deadline)
     works = {str(planned.path): _work(walk, planned, share, deadline) for planned in branches.started}
+    if walk.shared.journal is not None:
+        await walk.shared.journal.seal()
     block = RunningBlock(walk, branches, works, own)
     await walk.shared.tell(Forked(str(walk.path), walk.blocks, plan.outlines))
     try:

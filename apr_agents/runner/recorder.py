@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from apr_agents.clock import Clock
 from apr_agents.runner.outcome import Outcome
+from apr_agents.runner.stopwatch import Stopwatch
 from apr_agents.trace import Block, Branch, Edge, Kind, Phases, Span, Tokens
 
 
@@ -27,10 +27,9 @@ class Recorder:
     which concurrent branches run.
     """
 
-    def __init__(self, path: str, clock: Clock, start: float, after: tuple[Edge, ...] = ()) -> None:
+    def __init__(self, path: str, stopwatch: Stopwatch, after: tuple[Edge, ...] = ()) -> None:
         self.path = path
-        self._clock = clock
-        self._start = start
+        self._stopwatch = stopwatch
         self._after = after
         self._count = 0
         self._aheads = 0
@@ -41,7 +40,7 @@ class Recorder:
 
     def now(self) -> float:
         """Seconds from the start of the run."""
-        return self._clock.now() - self._start
+        return self._stopwatch.now()
 
     @property
     def last(self) -> tuple[Edge, ...]:
@@ -95,13 +94,34 @@ class Recorder:
     def child(self, path: str) -> Recorder:
         """The recorder of a branch that forks here."""
         edges = tuple(Edge(edge.span, "fork") for edge in self.last)
-        recorder = Recorder(path, self._clock, self._start, edges)
+        recorder = Recorder(path, self._stopwatch, edges)
         self._entries[path] = recorder
         return recorder
 
     def absorb(self, outcome: Outcome) -> None:
         """Put a branch's outcome in place of its recorder; a replayed outcome brings its spans with it."""
         self._entries[outcome.branch.path] = outcome
+
+    def mark(self) -> tuple[int, int]:
+        """How many spans and notes of this branch there are."""
+        return self._count, len(self.notes)
+
+    def since(self, mark: tuple[int, int]) -> tuple[tuple[Span, ...], tuple[str, ...]]:
+        """This branch's spans and notes since then; all its spans must be closed."""
+        spans, notes = mark
+        found = (self._entries[f"{self.path}#{count}"] for count in range(spans + 1, self._count + 1))
+        return tuple(span for span in found if isinstance(span, Span)), tuple(self.notes[notes:])
+
+    def restore(self, spans: tuple[Span, ...], notes: tuple[str, ...]) -> float:
+        """Take spans and notes from before the run was resumed; by how many seconds that moved the run's start."""
+        self._count += len(spans)
+        self._entries |= {span.id: span for span in spans}
+        self.notes += notes
+        return self.reach(spans)
+
+    def reach(self, spans: tuple[Span, ...]) -> float:
+        """The run had come to the end of these spans before it was resumed; how much that moved its start."""
+        return self._stopwatch.reach(max((span.end for span in spans), default=0.0))
 
     def block(self, block: Block) -> None:
         """Record a block at its fork, and once more when its join has happened."""

@@ -22,12 +22,14 @@ from apr_agents.runner.answer import answer_of
 from apr_agents.runner.budget import Ledger
 from apr_agents.runner.calls import describe
 from apr_agents.runner.driver import go
+from apr_agents.runner.journal import Journal
 from apr_agents.runner.outcome import Outcome
 from apr_agents.runner.progress import Progress
 from apr_agents.runner.recorder import Recorder
 from apr_agents.runner.settings import Settings
 from apr_agents.runner.shared import End, Shared, engine_errors
 from apr_agents.runner.spawner import Spawner, TaskSpawner, background
+from apr_agents.runner.stopwatch import Stopwatch
 from apr_agents.runner.walk import Walk
 from apr_agents.trace import Kind, Trace
 
@@ -60,18 +62,26 @@ class RunResult:
 class LiveRun:
     """A run that goes on. Iterate over it for its progress; `result()` is its state at any time, whole at the end."""
 
-    def __init__(self, engine: Engine, question: str | Sequence[Message], settings: Settings, spawner: Spawner) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        question: str | Sequence[Message],
+        settings: Settings,
+        spawner: Spawner,
+        journal: Journal | None = None,
+        run_id: str | None = None,
+    ) -> None:
         self._engine = engine
         asked = (Message("user", question),) if isinstance(question, str) else tuple(question)
         self._messages = messages(asked, settings, engine.info.dialects)
         self._settings = settings
         self._send, self._receive = anyio.create_memory_object_stream[Progress](64)
-        self._run_id = secrets.token_hex(8)
+        self._run_id = run_id or secrets.token_hex(8)
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
-        self._clock = engine.clock
-        self._start = self._clock.now()
-        self._recorder = Recorder("", self._clock, self._start)
+        self._stopwatch = Stopwatch(engine.clock)
+        self._recorder = Recorder("", self._stopwatch)
         self._spawner = spawner
+        self._journal = journal
         self._prompt: Context | None = None
         self._walk: Walk | None = None
         self._end: tuple[str, str] | None = None
@@ -116,14 +126,15 @@ class LiveRun:
             run_id=self._run_id,
             watched=lambda: self.watched,
             tell=self._tell,
+            journal=self._journal,
         )
-        deadline = self._start + settings.budget.seconds
+        deadline = self._stopwatch.start + settings.budget.seconds
         self._walk = Walk(shared, BranchPath(), self._prompt, self._recorder, settings.budget.tokens, None, deadline)
         return await go(self._walk)
 
     async def _expire(self, scope: anyio.CancelScope) -> None:
         """End the run when its seconds are used up."""
-        await self._clock.sleep_until(self._start + self._settings.budget.seconds)
+        await self._stopwatch.sleep_until(self._settings.budget.seconds)
         self._stop("seconds", f"the run's budget of {self._settings.budget.seconds:g} seconds is used up")
         scope.cancel()
 
@@ -181,14 +192,23 @@ class LiveRun:
 
 @asynccontextmanager
 async def stream(
-    engine: Engine, question: str | Sequence[Message], settings: Settings, *, spawner: Spawner | None = None
+    engine: Engine,
+    question: str | Sequence[Message],
+    settings: Settings,
+    *,
+    spawner: Spawner | None = None,
+    journal: Journal | None = None,
+    run_id: str | None = None,
 ) -> AsyncGenerator[LiveRun]:
     """A run of this question on an open engine, as a block: leaving it early cancels every branch in the engine.
+
+    A `spawner` and a `journal` that keep what they are given make it a run that can be resumed: call this again with
+    the same arguments, `run_id` among them.
 
     What goes wrong in the run is in its result; only faults of this library and of the caller raise. Raises UsageError
     for a function that no outline could call.
     """
-    live = LiveRun(engine, question, settings, spawner or TaskSpawner())
+    live = LiveRun(engine, question, settings, spawner or TaskSpawner(), journal, run_id)
     try:
         async with background(live.drive):
             yield live
@@ -197,10 +217,16 @@ async def stream(
 
 
 async def run(
-    engine: Engine, question: str | Sequence[Message], settings: Settings, *, spawner: Spawner | None = None
+    engine: Engine,
+    question: str | Sequence[Message],
+    settings: Settings,
+    *,
+    spawner: Spawner | None = None,
+    journal: Journal | None = None,
+    run_id: str | None = None,
 ) -> RunResult:
     """The result of this question on an open engine. Raises nothing for a run that fails: see `RunResult.ended`."""
-    async with stream(engine, question, settings, spawner=spawner) as live:
+    async with stream(engine, question, settings, spawner=spawner, journal=journal, run_id=run_id) as live:
         live.watched = False
         async for _ in live:
             pass

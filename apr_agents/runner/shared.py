@@ -13,6 +13,7 @@ from apr_agents.engines.base import Engine
 from apr_agents.errors import EngineError
 from apr_agents.prefixes import PrefixIndex
 from apr_agents.runner.budget import Ledger
+from apr_agents.runner.journal import Journal
 from apr_agents.runner.progress import Progress
 from apr_agents.runner.recorder import Recorder
 from apr_agents.runner.settings import Settings
@@ -36,6 +37,8 @@ class Shared:
     """Whether anyone reads the progress."""
     tell: Callable[[Progress], Awaitable[None]]
     """Sends progress up the run's one stream."""
+    journal: Journal | None = None
+    """Where decoding is kept, so that the run can be resumed; None: nowhere."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,11 +61,10 @@ class TaskSpawner:
     async def open(self, clock: Clock, deadline: float | None) -> AsyncGenerator[Siblings]:
         send, receive = anyio.create_memory_object_stream[tuple[str, Outcome] | None](float("inf"))
         with send, receive:
-            async with anyio.create_task_group() as group:
+            async with errands() as group:
                 if deadline is not None:
                     group.start_soon(_ring, clock, deadline, send)
                 yield _Tasks(group, send, receive)
-                group.cancel_scope.cancel()
 
 
 class _Tasks:
@@ -106,23 +105,25 @@ async def _ring(clock: Clock, moment: float, send: _Send) -> None:
 async def background(work: Callable[[], Coroutine[Any, Any, None]]) -> AsyncGenerator[None]:
     """Do this work beside the block; leaving the block cancels it. What either raises comes out as it is."""
     raised: list[BaseException] = []
-    async with anyio.create_task_group() as group:
+    async with errands() as group:
         group.start_soon(_keep, work, group, raised)
-        try:
-            yield
-        except (Exception, KeyboardInterrupt, SystemExit) as error:
-            raised.append(error)
-        group.cancel_scope.cancel()
+        yield
     if raised:
         raise raised[0]
 
 
 @asynccontextmanager
 async def errands() -> AsyncGenerator[TaskGroup]:
-    """Small work beside the block that may be in vain and raises nothing; leaving the block cancels it."""
+    """Tasks beside the block; leaving the block cancels them. What the block raises comes out as it is."""
+    raised: list[BaseException] = []
     async with anyio.create_task_group() as group:
-        yield group
+        try:
+            yield group
+        except (Exception, KeyboardInterrupt, SystemExit) as error:  # carried out of the group, not inside its own
+            raised.append(error)
         group.cancel_scope.cancel()
+    if raised:
+        raise raised[0]
 
 
 async def _keep(work: Callable[[], Coroutine[Any, Any, None]], group: TaskGroup, raised: list[BaseException]) -> None:

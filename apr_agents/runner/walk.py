@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from apr_agents.context import Context
+from apr_agents.context import Context, Segment
 from apr_agents.dialects.limits import DEFAULTS, ParserLimits
 from apr_agents.dialects.parser import Parser
 from apr_agents.engines.base import Chunk, Finish, Request, Sampling
@@ -57,7 +57,7 @@ class Walk:
         self.deadline = deadline
         self.blocks = 0
         self.outcomes: list[Outcome] = []
-        self._requests = 0
+        self.requests = 0
         self._last: Finish | None = None
         self.fork: Fork | None = None
         adaptive = shared.settings.mode == "adaptive"
@@ -100,6 +100,16 @@ class Walk:
         window = self.shared.engine.info.window
         return self.allowance + 1 if window is None else window - self.context.tokens
 
+    def replay(self, segment: Segment | None, finish: Finish, tokens: int) -> None:
+        """Take what a request gave before the run was resumed."""
+        self.requests += 1
+        self.allowance -= tokens
+        self._last = finish
+        if segment is not None:
+            self.context = self.context.extend(segment)
+            if segment.ids is not None:
+                self.shared.prefixes.add(self.context, unevaluated=1)
+
     async def decode(self, kind: Kind) -> Finish:
         """One engine request, sent again where that may help: its text is in the context when this returns, or raises,
         or is cancelled."""
@@ -130,7 +140,7 @@ class Walk:
         """Wait before a request is sent again, without a place. Raises EngineError where it is not to be, and why."""
         shared = self.shared
         now = shared.engine.clock.now()
-        seconds = retries.pause(error, shared.settings.seed, self.path, self._requests, sent)
+        seconds = retries.pause(error, shared.settings.seed, self.path, self.requests, sent)
         why = retries.refusal(sent, seconds, self.deadline - now)
         if why is None and not shared.ledger.retry():
             why = "not sent again: the run's budget of retries is used up"
@@ -171,9 +181,9 @@ class Walk:
 
     def _request(self, granted: int) -> Request:
         settings, dialect = self.shared.settings, self.shared.settings.dialect
-        self._requests += 1
+        self.requests += 1
         chosen = settings.sampling
-        seed = request_seed(settings.seed, self.path, self._requests)
+        seed = request_seed(settings.seed, self.path, self.requests)
         fork_tag = dialect.fork_tag if self.may_fork else None
         return Request(
             context=self.context,

@@ -1,0 +1,91 @@
+"""What a run that can be resumed keeps of its decoding, and how it goes on from there.
+
+A branch is kept as its outcome, by the spawner. The requests of a walk that may fork are kept here, one by one: what
+the model wrote decides which branches there are, so it has to be the same text when the run is resumed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol
+
+from apr_agents.context import Segment
+from apr_agents.engines.base import Finish
+from apr_agents.errors import ContextError
+from apr_agents.events import Fork
+from apr_agents.trace import Kind, Span
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+Json = Mapping[str, Any]
+"""Plain JSON values by name."""
+
+
+class Journal(Protocol):
+    """Keeps pieces of a run by name. Names and their order are the same each time the run is resumed."""
+
+    async def keep(self, name: str, work: Callable[[], Awaitable[Json]]) -> Json:
+        """What `work` gave under this name: before the run was resumed, else now. What it raises is not kept."""
+        ...
+
+    async def seal(self) -> None:
+        """Return when all that was kept so far is durable; a block's branches start behind this."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One request of a walk, sent as often as it had to be, and what came of it."""
+
+    segment: Segment | None
+    """What was generated; None: nothing."""
+    finish: Finish
+    spans: tuple[Span, ...]
+    notes: tuple[str, ...]
+    plan: str | None
+    """The digest of the block that the text opened; None: it opened none."""
+
+    @property
+    def tokens(self) -> int:
+        """Generated tokens, as charged."""
+        return sum(span.tokens.generated for span in self.spans if span.tokens)
+
+    @property
+    def retries(self) -> int:
+        """How many times the request was sent again."""
+        return sum(span.kind is Kind.retry and span.outcome == "done" for span in self.spans)
+
+    def to_json(self) -> Json:
+        """Plain JSON values, the segment with its digest."""
+        facts = _adapter().dump_python(replace(self, segment=None), mode="json")
+        return {**facts, "segment": self.segment.to_json() if self.segment else None}
+
+    @classmethod
+    def from_json(cls, data: Json) -> Piece:
+        """The inverse. Raises ContextError when the segment was altered, or when this is no piece."""
+        from pydantic import ValidationError
+
+        try:
+            segment = None if data["segment"] is None else Segment.from_json(data["segment"])
+            return replace(_adapter().validate_python({**data, "segment": None}), segment=segment)
+        except (KeyError, TypeError, ValidationError) as error:
+            raise ContextError(f"not a stored piece of decoding: {error!r}") from error
+
+
+def digest_of(plan: Fork | None) -> str | None:
+    """128 bits over the outlines of a plan, in hex; None for none."""
+    if plan is None:
+        return None
+    exact = "\0".join(f"{outline.number}\0{outline.text}" for outline in (*plan.outlines, *plan.refused))
+    return hashlib.blake2b(exact.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+@cache
+def _adapter() -> TypeAdapter[Piece]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Piece)
