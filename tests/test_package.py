@@ -23,7 +23,7 @@ ORDER = (
     ("accounting",),
     ("report", "engines"),
     ("runner",),
-    ("dsl", "integrations"),
+    ("dsl", "integrations", "doctor"),
     ("cli",),
     ("__main__",),
 )

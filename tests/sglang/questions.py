@@ -7,8 +7,6 @@ FOUR_NUMBERS = (
     "Numbers: 12 7 3 40 Target: 31",
     "Numbers: 50 8 2 9 Target: 42",
     "Numbers: 6 11 30 5 Target: 24",
-    "Numbers: 33 14 28 4 Target: 7",
-    "Numbers: 19 2 36 10 Target: 45",
 )
 """For which it forks."""
 THREE_NUMBERS = ("Numbers: 3 5 7 Target: 22", "Numbers: 25 5 9 Target: 45")

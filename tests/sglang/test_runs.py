@@ -14,7 +14,7 @@ from apr_agents.cli import main
 from tests.sglang.questions import FOUR_NUMBERS, THREE_NUMBERS
 from tests.sglang.scripting import TOKENIZER, forget, scripted_engine
 
-pytestmark = [pytest.mark.sglang, pytest.mark.enable_socket]
+pytestmark = [pytest.mark.sglang, pytest.mark.enable_socket, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).parents[2]
 COUNTDOWN = str(ROOT / "examples" / "countdown.yaml")

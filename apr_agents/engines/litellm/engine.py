@@ -75,6 +75,11 @@ class LiteLLMEngine:
     def clock(self) -> Clock:
         return self._clock
 
+    @property
+    def opened(self) -> Opened:
+        """What was found when it was opened: its deployments, and what is known of the model."""
+        return self._opened
+
     def encode(self, text: str, *, control: bool) -> tuple[int, ...] | None:
         native = self._opened.native
         return None if native is None else native.encode(text, control=control)
@@ -144,7 +149,7 @@ class LiteLLMEngine:
         where = f" (branch {path})" if path.depth else ""
         words = hidden(str(error), secrets)
         error.args = (words if words.endswith(where) else words + where,)
-        error.partial = call.text
+        error.partial = error.partial or call.text
         cut = isinstance(error, StreamFault) and error.fault == "cut"
         error.again = (error.again or cut) and not call.begun
         return error

@@ -73,6 +73,19 @@ class EmbeddedEngine:
         return self._clock
 
     @property
+    def settings(self) -> Settings:
+        """How the model is served."""
+        return Settings(
+            path=self._path or models.path(),
+            cells=self._cells,
+            sequences=self._sequences,
+            threads=self._threads,
+            batch=self._batch,
+            exact=self._exact,
+            clock=self._clock,
+        )
+
+    @property
     def counters(self) -> Counters:
         """What the engine did and holds; a snapshot."""
         return self._opened.scheduler.counters
@@ -124,17 +137,7 @@ class EmbeddedEngine:
     async def __aenter__(self) -> Self:
         if self._server is not None:
             raise UsageError("the embedded engine is open already; make one for each `async with`")
-        server = Server(
-            Settings(
-                path=self._path or models.path(),
-                cells=self._cells,
-                sequences=self._sequences,
-                threads=self._threads,
-                batch=self._batch,
-                exact=self._exact,
-                clock=self._clock,
-            )
-        )
+        server = Server(self.settings)
         self._loaded = await server.start()
         self._server = server
         return self
