@@ -36,6 +36,8 @@ class Call:
         self.natives = natives
         self.id = secrets.token_hex(16)
         self.request = request
+        self.at = ""
+        """The address that it went to last."""
         self.sent = 0
         """How often it went out: more than once where LiteLLM moved it before anything came."""
         self.begun = False
@@ -48,12 +50,12 @@ class Call:
         self.done = anyio.Event()
         self._send, self.chunks = anyio.create_memory_object_stream[Chunk](_AHEAD)
 
-    def start(self) -> None:
-        """It goes out. Raises EngineError when an answer has begun: text is never generated twice."""
+    def start(self, address: str) -> None:
+        """It goes out to this address. Raises EngineError when an answer has begun: text is never generated twice."""
         if self.begun:
             raise self.error or EngineError("an answer has begun, and the request is not sent again")
+        self.at, self.error = address, None
         self.sent += 1
-        self.error = None
 
     async def put(self, chunk: Chunk) -> None:
         """Some of the answer."""

@@ -110,18 +110,18 @@ class LiteLLMEngine:
             yield chunk
 
     async def _next(self, call: Call) -> Chunk:
-        left = self._left(call.request)
+        left = self._left(call)
         with anyio.move_on_after(left):
             try:
                 return await call.chunks.receive()
             except anyio.EndOfStream:
                 return await call.settle()
-        raise StreamFault("timeout", f"{self.info.name}: the deadline passed")
+        raise StreamFault("timeout", f"{call.at or self.info.name}: the deadline passed")
 
     async def _ask(self, call: Call) -> None:
         """Have LiteLLM send it; a plain answer of a provider whose wire is not known is the whole answer."""
         opened = self._opened
-        left = self._left(call.request)
+        left = self._left(call)
         fields = {"messages": self._messages(call.request), "max_tokens": opened.room(call.request)}
         response = await opened.way.ask(call, fields, left)
         if call.last is None and opened.is_plain(response):
@@ -133,13 +133,14 @@ class LiteLLMEngine:
             return chat_of(request.context, continues=False)["messages"]
         return [{"role": "user", "content": request.context.text}]
 
-    def _left(self, request: Request) -> float | None:
+    def _left(self, call: Call) -> float | None:
         """Seconds until the request's deadline, and a little more. Raises StreamFault when it has passed."""
-        if request.deadline is None:
+        deadline = call.request.deadline
+        if deadline is None:
             return None
-        left = request.deadline - self._clock.now()
-        if left <= 0:
-            raise StreamFault("timeout", f"{self.info.name}: the deadline passed")
+        left = deadline - self._clock.now()
+        if left <= -SLACK:
+            raise StreamFault("timeout", f"{call.at or self.info.name}: the deadline passed")
         return left + SLACK
 
     def _named(self, error: EngineError, call: Call) -> EngineError:

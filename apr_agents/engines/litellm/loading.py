@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import Any, TypeAlias
 
 from apr_agents.errors import EngineUnavailable
@@ -21,5 +22,9 @@ def load() -> Foreign:
         import litellm
     except ImportError as error:
         raise EngineUnavailable(f"package {error.name} is missing: pip install 'apr-agents[litellm]'") from error
+    # LiteLLM builds its types at the first call, and pydantic remarks upon them wherever that is.
+    warnings.filterwarnings(
+        "ignore", "Item '.*' on TypedDict class '.*' is using the `ReadOnly` qualifier", UserWarning
+    )
     litellm.suppress_debug_info = True
     return litellm

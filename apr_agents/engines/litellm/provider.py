@@ -156,11 +156,12 @@ def _new(given: Mapping[str, Any]) -> SGLangEngine:
 
 async def _carry(call: Call, given: Mapping[str, Any]) -> None:
     """A call of an engine of ours: its chunks go straight there."""
+    base = str(given.get("api_base"))
     try:
-        call.start()
-        engine = call.natives.get(given.get("api_base") or "")
+        call.start(base)
+        engine = call.natives.get(base)
         if engine is None:
-            raise EngineError(f"{given.get('api_base')} could not be reached when the engine was opened", again=True)
+            raise EngineError(f"{base} could not be reached when the engine was opened", again=True)
         async with engine.stream(call.request) as chunks:
             async for chunk in chunks:
                 await call.put(chunk)

@@ -12,13 +12,15 @@ from apr_agents.errors import StreamFault
 
 DONE = b"[DONE]"
 """The data of the event behind the last one."""
+_GIVEN_UP = ("abort", "error", "content_filter", "tool_calls", "function_call")
+"""Finish reasons of an answer that is not the text that was asked for."""
 
 
 class Answer:
     """One answer. Complete is: a finish of stop or length, the end marker behind it, and no text between.
 
     Its mutable state is what has come. A server that cannot say at which stop it ended is not given any: then the
-    answer is `cut` here where the first stop stands in the text, and the rest of the stream is not wanted.
+    answer is `over` where the first stop stands in the text, and the rest of the stream is not wanted.
     """
 
     def __init__(self, request: Request, profile: Profile, ends: Sequence[str] = (), *, zero: bool = False) -> None:
@@ -37,12 +39,16 @@ class Answer:
         self.events = 0
         """Events that brought something that the model generated."""
         self.over = False
-        self.cut = False
 
     @property
     def text(self) -> str:
-        """What has come so far, as it was given."""
+        """What was given of it so far."""
         return "".join(self._texts)
+
+    @property
+    def partial(self) -> str:
+        """What has come so far, given or not."""
+        return self.text + self._held + (self._finish[2] if self._finish and not self.over else "")
 
     def event(self, data: bytes) -> Chunk | None:
         """The chunk that an event brings, None for none; the last one comes with the end marker. Raises StreamFault."""
@@ -111,7 +117,7 @@ class Answer:
         return stop, seen[len(self._tail) : end]
 
     def _cut(self, stop: str, text: str) -> Chunk:
-        self.over = self.cut = True
+        self.over = True
         self._note(text)
         return Chunk(text, None, Finish("stop", stop, self._usage()))
 
@@ -119,8 +125,10 @@ class Answer:
         """Why it ended, and the stop by the server's word."""
         if said == "length":
             return "length", None
+        if said in _GIVEN_UP:
+            raise StreamFault("aborted", f"the server gave up: finish reason {said!r}")
         if said not in ("stop", self._profile.stopped):
-            raise StreamFault("aborted", f"the server gave up: finish reason {said[:40]!r}", again=not self.events)
+            raise StreamFault("malformed", f"the finish reason {str(said)[:40]!r} is not one of the OpenAI wire")
         told = choice.get(self._profile.matched) if self._profile.matched else None
         if isinstance(told, str) and told in self._request.stops:
             return "stop", told

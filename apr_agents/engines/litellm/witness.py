@@ -65,9 +65,11 @@ class Witness(httpx.AsyncBaseTransport):
         if call is None:
             raise httpx.ConnectError("this client serves runs of apr-agents only", request=request)
         try:
-            call.start()
+            call.start(self._deployment.origin)
             content = await self._answered(call, request)
         except EngineError as error:
+            origin, words = self._deployment.origin, str(error)
+            error.args = (words if words.startswith(origin) else f"{origin}: {words}",)
             call.fail(error)
             return _refused(error, request)
         return httpx.Response(200, json=content, request=request)
@@ -82,8 +84,12 @@ class Witness(httpx.AsyncBaseTransport):
         manner = self._manner
         body = {**given, **self._body(call, served.profile)}
         answer = Answer(call.request, served.profile, manner.ends if manner.shown else (), zero=served.zero)
-        async with self._sent(call, request, body) as response:
-            reason = await _read(call, answer, response)
+        try:
+            async with self._sent(call, request, body) as response:
+                reason = await _read(call, answer, response)
+        except EngineError as error:
+            error.partial = answer.partial
+            raise
         return whole(kind, self._deployment.name, answer, reason)
 
     def _body(self, call: Call, profile: Profile) -> dict[str, object]:
@@ -129,7 +135,7 @@ async def _read(call: Call, answer: Answer, pieces: AsyncIterator[bytes]) -> str
                 continue
             await call.put(chunk)
             reason = chunk.finish.reason if chunk.finish else ""
-            if answer.cut:
+            if answer.over:
                 return reason
     answer.close()
     return reason

@@ -107,7 +107,7 @@ class SGLangEngine:
                     return
                 await _check_stream(response)
                 reader = EventReader()
-                async for piece in response.content.iter_any():
+                async for piece in _pieces(response):
                     for data in reader.feed(piece):
                         chunk = answer.event(data)
                         if chunk is not None:
@@ -201,6 +201,18 @@ def _named(url: str, request: Request, answer: Answer) -> Generator[None]:
         error.partial = answer.text
         cut = isinstance(error, StreamFault) and error.fault == "cut"
         error.again = (error.again or cut) and not answer.count
+        raise
+
+
+async def _pieces(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
+    """The body as it comes, also what came together with the breaking of the connection, which aiohttp would drop."""
+    try:
+        async for piece in response.content.iter_any():
+            yield piece
+    except (aiohttp.ClientError, OSError):
+        rest: bytes = response.content._read_nowait(-1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        if rest:
+            yield rest
         raise
 
 
