@@ -1,4 +1,8 @@
-"""Run every benchmark in a process of its own and print the table; `--save FILE` stores it with machine and date."""
+"""Run benchmarks in processes of their own and print the table; `--save FILE` stores it with machine, versions, date.
+
+Without options those that need nothing beside this environment; with `--sglang` those of servers, which need
+`make sglang-cpu`. `python -m benchmarks.gpu` is the one for a CUDA machine.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,8 @@ import platform
 import subprocess
 import sys
 from datetime import UTC, datetime
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 from rich.console import Console
@@ -16,19 +22,31 @@ from rich.table import Table
 
 from benchmarks.figure import Figure
 
-BENCHMARKS = ("parser", "driver", "embedded", "trajectories")
+HERE = {name: (name,) for name in ("parser", "driver", "embedded", "trajectories", "forkjoin", "ahead", "metered")}
+SERVERS = {
+    "client": ("client",),
+    "forkjoin-sglang": ("forkjoin", "--engine", "sglang"),
+    "forkjoin-litellm": ("forkjoin", "--engine", "litellm", "--branches", "1", "8", "32"),
+    "ahead-sglang": ("ahead", "--engine", "sglang"),
+    "metered-sglang": ("metered", "--engines", "scripted", "embedded", "sglang", "litellm"),
+}
+BENCHMARKS = {**HERE, **SERVERS}
+"""By name, the module and its options."""
+PACKAGES = ("aiohttp", "anyio", "litellm", "tokenizers", "xllamacpp")
 
 
 def main() -> int:
     """0 when every figure is within its bound."""
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--only", choices=BENCHMARKS)
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--only", choices=BENCHMARKS, nargs="+")
+    arguments.add_argument("--sglang", action="store_true", help="those of servers")
     arguments.add_argument("--save", type=Path)
     options = arguments.parse_args()
-    figures = [figure for name in BENCHMARKS if options.only in (None, name) for figure in measure(name)]
+    names = options.only or (SERVERS if options.sglang else HERE)
+    figures = [figure for name in names for figure in measure(name)]
     Console(width=max(110, Console().width)).print(table(figures))
     if options.save:
-        stored = {"machine": machine(), "date": datetime.now(UTC).date().isoformat()}
+        stored = {"machine": machine(), "versions": versions(), "date": datetime.now(UTC).date().isoformat()}
         lines = [json.loads(figure.line()) for figure in figures]
         options.save.write_text(json.dumps({**stored, "figures": lines}, indent=1, ensure_ascii=False) + "\n")
     return int(not all(figure.ok for figure in figures))
@@ -36,10 +54,10 @@ def main() -> int:
 
 def measure(name: str) -> list[Figure]:
     """The figures that one benchmark prints; what else it says goes to standard error."""
-    print(f"benchmarks/{name}.py ...", file=sys.stderr, flush=True)
-    done = subprocess.run(  # noqa: S603
-        [sys.executable, "-m", f"benchmarks.{name}"], stdout=subprocess.PIPE, check=True, text=True
-    )
+    module, *options = BENCHMARKS[name]
+    print(f"benchmarks/{module}.py", *options, "...", file=sys.stderr, flush=True)
+    command = [sys.executable, "-m", f"benchmarks.{module}", *options]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)  # noqa: S603
     return [Figure.of_line(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
@@ -47,10 +65,24 @@ def table(figures: list[Figure]) -> Table:
     """The figures beside their bounds."""
     shown = Table("figure", "reached", "bound", "", "how", box=None, pad_edge=False)
     for figure in figures:
-        bound = f"{'≤' if figure.better == 'lower' else '≥'} {figure.bound:g} {figure.unit}"
         reached = f"{figure.value:.4g} {figure.unit}"
-        shown.add_row(figure.name, reached, bound, "yes" if figure.ok else "[bold red]no[/]", figure.detail)
+        shown.add_row(figure.name, reached, *_bound(figure), figure.detail)
     return shown
+
+
+def _bound(figure: Figure) -> tuple[str, str]:
+    """The bound, and whether it holds; nothing where there is none."""
+    if figure.bound is None:
+        return "", ""
+    sign = "≤" if figure.better == "lower" else "≥"
+    return f"{sign} {figure.bound:g} {figure.unit}", "yes" if figure.ok else "[bold red]no[/]"
+
+
+def versions() -> dict[str, str]:
+    """What was measured with, as far as it is here; SGLang as the servers' environment has it."""
+    found = {name: version(name) for name in PACKAGES if find_spec(name)}
+    servers = sorted(Path(".venv-sglang").glob("lib/python*/site-packages/sglang-*.dist-info"))
+    return {**found, **({"sglang": servers[0].name.split("-")[1].removesuffix(".dist")} if servers else {})}
 
 
 def machine() -> str:
