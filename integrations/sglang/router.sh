@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SGLang's own router in front of several servers:  router.sh WORKER_URL... [flags of sglang_router.launch_router]
-#   ROUTER_HOST, ROUTER_PORT  where it listens (127.0.0.1, 30000)
+#   ROUTER_HOST, ROUTER_PORT  where it listens (127.0.0.1, 30000); beyond this machine only with a key
 #   ROUTER_METRICS_PORT       where Prometheus finds it (29000), on the same host
 #   ROUTER_POLICY             manual, or cache_aware for clients that cannot send a header (manual)
-#   SGLANG_API_KEY            the workers' key, for the router's own requests; clients send it as well
+#   SGLANG_API_KEY            the workers' key; clients of the router send it too, and get status 401 without it
 #   SGLANG_ROUTER             what starts the router ("python3 -m sglang_router.launch_router")
 #   DRY_RUN=1                 print the command instead
 set -euo pipefail
@@ -19,6 +19,10 @@ if [[ ${#workers[@]} -eq 0 ]]; then
 fi
 host=${ROUTER_HOST:-127.0.0.1}
 policy=${ROUTER_POLICY:-manual}
+if [[ $host != 127.* && $host != localhost && $host != ::1 && -z ${SGLANG_API_KEY:-} ]]; then
+  echo "router.sh: ROUTER_HOST=$host is open to other machines; set SGLANG_API_KEY as well" >&2
+  exit 2
+fi
 read -r -a launcher <<<"${SGLANG_ROUTER:-python3 -m sglang_router.launch_router}"
 
 case $policy in

@@ -29,10 +29,12 @@ MODEL = ROOT / "training" / "countdown-hf"
 ENVIRONMENT = Path(".venv-sglang")
 PYTHON = ENVIRONMENT / "bin" / "python"
 DEPLOYED = Path("integrations") / "sglang"
-START_SECONDS = 300
+START_SECONDS = 600
 STOP_SECONDS = 30
 SHOWN_LINES = 40
 """Of each log, when a server or the command failed."""
+SHOWN_COLUMNS = 300
+"""A server tells all its settings in one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +106,9 @@ class Process:
 
     def show_log(self) -> None:
         """The end of its log, on standard error."""
-        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        print(f"\n── {self.log}, the last lines", *lines[-SHOWN_LINES:], sep="\n", file=sys.stderr)  # noqa: T201
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-SHOWN_LINES:]
+        shown = [line[:SHOWN_COLUMNS] for line in lines]
+        print(f"\n── {self.log}, the last lines", *shown, sep="\n", file=sys.stderr)  # noqa: T201
 
 
 class Servers:
