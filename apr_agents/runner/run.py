@@ -139,7 +139,11 @@ class LiveRun:
         scope.cancel()
 
     async def _tell(self, progress: Progress) -> None:
-        if self.watched:
+        if not self.watched:
+            return
+        try:
+            self._send.send_nowait(progress)
+        except anyio.WouldBlock:  # only then, since each wait costs a turn of the event loop
             await self._send.send(progress)
 
     def _conclude(self, end: End) -> None:

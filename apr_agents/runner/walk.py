@@ -220,10 +220,13 @@ class Walk:
             await clock.sleep_until(self.deadline + _GRACE)
 
     async def _take(self, chunk: Chunk, text: Growing) -> None:
+        """Every chunk of every request comes here: what it needs not is not done."""
         text.add(chunk)
-        if self.parser is not None and chunk.text:
-            await self.heed(self.parser.feed(chunk.text))
-        if chunk.text:
+        if not chunk.text:
+            return
+        if self.parser is not None and (events := self.parser.feed(chunk.text)):
+            await self.heed(events)
+        if self.shared.watched():
             await self.shared.tell(Generated(self._name, chunk.text, len(chunk.ids or (0,))))
 
     async def heed(self, events: list[Event]) -> None:
