@@ -15,6 +15,7 @@ from typing import Any, Self, cast
 import aiohttp
 import anyio
 
+from apr_agents.engines.sglang.wire import is_too_long
 from apr_agents.errors import ContextFull, EngineError, EngineUnavailable, RequestRefused, StreamFault
 
 ROUTING_KEY = "X-SMG-Routing-Key"
@@ -25,7 +26,6 @@ ABORT_SECONDS = 0.05
 """For a server to take an abort: leaving a stream may not last longer, and its closing is what frees the server."""
 _AGAIN = frozenset((408, 425, 429, 500, 502, 503, 504))
 """Statuses that may pass, and with which nothing was generated."""
-_TOO_LONG = ("context length", "longer than the model", "too long", "exceeds the maximum allowed length")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ def _told_of_its_end(response: aiohttp.ClientResponse) -> Generator[None]:
 def refusal(url: str, status: int, body: bytes, headers: Mapping[str, str]) -> EngineError:
     """The error for a status that is no success."""
     said = message_of(body)
-    if status in (400, 413, 422) and any(words in said.lower() for words in _TOO_LONG):
+    if status in (400, 413, 422) and is_too_long(said):
         return ContextFull(f"{url}: {said}; shorten the prompt or lower max_tokens")
     if status in (401, 403):
         return RequestRefused(status, f"{url}: status {status}: {said}; give the server's key as option api_key")

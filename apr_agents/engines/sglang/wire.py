@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from apr_agents.engines.base import Chunk, Finish, Request, Sampling, Timings, Usage
-from apr_agents.errors import StreamFault
+from apr_agents.errors import ContextFull, EngineError, RequestRefused, StreamFault
 
 DONE = b"[DONE]"
 """The data of the event behind the last one."""
+_TOO_LONG = ("context length", "longer than the model", "too long", "exceeds the maximum allowed length")
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,11 +214,22 @@ class Answer:
         return whole[len(shown) :] if whole.startswith(shown) else ""
 
 
-def _given_up(said: object, count: int) -> StreamFault:
-    """The error of a server that gave up; worth another try where it was too busy to begin."""
+def is_too_long(message: str) -> bool:
+    """Whether a server says by this that a context does not fit its window."""
+    return any(words in message.lower() for words in _TOO_LONG)
+
+
+def _given_up(said: object, count: int) -> EngineError:
+    """The error of a server that gave up; worth another try where it was too busy to begin. Asked for a stream, a
+    server refuses with status 200 and an event, too."""
     fields = cast("dict[str, object]", said) if isinstance(said, dict) else {"message": said}
     message = " ".join(str(fields.get("message") or "no reason given").split())[:300]
-    busy = fields.get("status_code", fields.get("code")) in (429, 503)
+    code = fields.get("status_code", fields.get("code"))
+    if code == 400 and not count:
+        if is_too_long(message):
+            return ContextFull(f"{message}; shorten the prompt or lower max_tokens")
+        return RequestRefused(400, f"status 400: {message}")
+    busy = code in (429, 503)
     return StreamFault("aborted", f"the server gave up: {message}", again=busy and not count)
 
 
