@@ -188,11 +188,11 @@ class Double:
     async def _answer(self, exchange: Exchange, generation: Generation, answer: Answer) -> None:
         fault = self._fault(generation) if self._fault else None
         acts = answer.acts() if fault is None else fault(answer)
+        if fault is None:  # a server has evaluated an answer before the last of it is on the wire
+            self.cache.add((*generation.ask.prompt, *self._steps(generation)[-1].ids[:-1]))
         try:
             with generation.answering:
                 await self._play(exchange, acts, generation)
-                if fault is None:
-                    self.cache.add((*generation.ask.prompt, *self._steps(generation)[-1].ids[:-1]))
             if generation.aborted and not exchange.done:
                 await _give_up(exchange, generation, answer)
         finally:

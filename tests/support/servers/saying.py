@@ -23,15 +23,19 @@ class Saying:
         self._processor = processor
         self._seen: dict[str, list[str]] = {}
 
-    def custom(self, request: Request) -> dict[str, object]:
-        """The `custom_params` of this request: what the model is to say, and of which branch it is."""
+    def text(self, request: Request) -> str:
+        """What the model is to say to this request."""
         path = str(request.path)
         told, seen = self._script.get(path, ("",)), self._seen.setdefault(path, [])
         digest = "".join(segment.digest for segment in request.context.segments)
         if request.max_tokens and digest not in seen:
             seen.append(digest)
         turn = seen.index(digest) if digest in seen else 0
-        return {"script": list(self._speaker.script(told[turn])), "branch": path}
+        return told[turn]
+
+    def custom(self, request: Request) -> dict[str, object]:
+        """The `custom_params` of this request: what the model is to say, and of which branch it is."""
+        return {"script": list(self._speaker.script(self.text(request))), "branch": str(request.path)}
 
     def native(self, request: Request) -> dict[str, object]:
         """More fields for a body of /generate."""
