@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any, cast
 
@@ -31,40 +30,55 @@ def as_function(tool: BaseTool | Callable[..., Any] | type | Mapping[str, Any] |
     if isinstance(tool, Function):
         return tool
     if isinstance(tool, BaseTool):
-        return ToolFunction(tool.name, _caller(tool), tool.description, schema_of(tool))
+        return ToolFunction(name=tool.name, call=_caller(tool), description=tool.description, tool=tool)
     if isinstance(tool, type | Mapping):
         name = tool.__name__ if isinstance(tool, type) else repr(cast("object", tool))[:60]
         raise UsageError(f"{name} is a schema, which nothing can run; give a tool or a function")
     return Function.of(tool)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ToolFunction(Function):
     """A LangChain tool that a model may call from an outline."""
 
-    arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """The JSON Schema of its arguments, without those that LangChain injects."""
+    tool: BaseTool
 
     def schema(self) -> dict[str, Any]:
-        return dict(self.arguments)
+        return schema_of(self.tool)
 
     def check(self, arguments: str) -> dict[str, Any]:
         """The arguments of this JSON object, as the tool takes them. Raises CallError that names the argument."""
         try:
-            found: Any = json.loads(arguments or "{}")
+            found: Any = json.loads(arguments or "{}", parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
             raise CallError(f"@{self.name}: the arguments are not JSON: {error}") from error
         if not isinstance(found, dict):
             raise CallError(f"@{self.name}: the arguments must be a JSON object")
         given = cast("dict[str, Any]", found)
-        known = self.arguments.get("properties", {})
-        unknown = [name for name in given if name not in known]
-        if unknown and not self.arguments.get("additionalProperties"):
-            raise CallError(f"@{self.name}: {unknown[0]}: there is {', '.join(known) or 'no argument'}")
-        missing = [name for name in self.arguments.get("required", ()) if name not in given]
-        if missing:
-            raise CallError(f"@{self.name}: {missing[0]}: this argument is required")
+        problem = problem_of(given, self.tool)
+        if problem:
+            raise CallError(f"@{self.name}: {problem}")
         return given
+
+
+def problem_of(arguments: Mapping[str, Any], tool: BaseTool) -> str:
+    """What this tool's schema finds wrong with arguments, in one line that names them; empty when nothing is."""
+    schema = schema_of(tool)
+    known = schema.get("properties", {})
+    unknown = [name for name in arguments if name not in known]
+    if unknown and not schema.get("additionalProperties"):
+        return f"{unknown[0]}: there is {', '.join(known) or 'no argument'}"
+    missing = [name for name in schema.get("required", ()) if name not in arguments]
+    if missing:
+        return f"{missing[0]}: this argument is required"
+    model = tool.tool_call_schema
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        try:
+            model.model_validate(arguments)
+        except ValidationError as error:
+            found = (f"{'.'.join(map(str, one['loc'])) or 'arguments'}: {one['msg']}" for one in error.errors())
+            return "; ".join(found)
+    return ""
 
 
 def at_home(settings: Settings, home: asyncio.AbstractEventLoop | None) -> Settings:
@@ -100,12 +114,10 @@ def _caller(tool: BaseTool) -> Callable[..., Any]:
     """Calls the tool: on the event loop where it can, in a worker thread where it can only block."""
 
     async def wait(**arguments: Any) -> object:  # noqa: ANN401
-        with _argument_errors(tool.name):
-            return text_of(await tool.ainvoke(arguments))
+        return text_of(await tool.ainvoke(arguments))
 
     def block(**arguments: Any) -> object:  # noqa: ANN401
-        with _argument_errors(tool.name):
-            return text_of(tool.invoke(arguments))
+        return text_of(tool.invoke(arguments))
 
     return wait if _waits(tool) else block
 
@@ -129,14 +141,8 @@ def _waits(tool: BaseTool) -> bool:
     return type(tool)._arun is not BaseTool._arun  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # no public way to ask
 
 
-@contextmanager
-def _argument_errors(name: str) -> Generator[None]:
-    """What a tool's own schema finds wrong, in one line that names the argument."""
-    try:
-        yield
-    except ValidationError as error:
-        problems = (f"{'.'.join(map(str, one['loc'])) or 'arguments'}: {one['msg']}" for one in error.errors())
-        raise CallError(f"@{name}: {'; '.join(problems)}") from error
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _is_part(part: object) -> bool:
