@@ -32,7 +32,7 @@ DEPLOYED = Path("integrations") / "sglang"
 START_SECONDS = 600
 STOP_SECONDS = 30
 SHOWN_LINES = 40
-"""Of each log, when a server or the command failed."""
+"""Of each log, when a server failed."""
 SHOWN_COLUMNS = 300
 """A server tells all its settings in one line."""
 
@@ -136,21 +136,26 @@ class Servers:
 
 @contextmanager
 def servers() -> Generator[Mapping[str, str]]:
-    """All servers, ready; where they are, as environment variables. Shows their logs when what is inside fails."""
+    """All servers, ready; where they are, as environment variables. Shows their logs when they do not get ready."""
     LOGS.mkdir(parents=True, exist_ok=True)
     running = Servers()
     try:
         yield start_all(running)
-    except BaseException:
-        for process in running.started:
-            process.show_log()
-        raise
     finally:
         running.stop()
 
 
 def start_all(running: Servers) -> Mapping[str, str]:
     """Start every server, then the routers in front of those that are ready."""
+    try:
+        return _start_all(running)
+    except BaseException:
+        for process in running.started:
+            process.show_log()
+        raise
+
+
+def _start_all(running: Servers) -> Mapping[str, str]:
     ports = free_ports(8)
     single, first, second = (
         running.start(name, port, well_set(port))
