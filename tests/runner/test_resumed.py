@@ -46,8 +46,8 @@ class Notebook:
         self.sealed += 1
 
 
-def _settings(budget: Budget = Budget()) -> Settings:
-    return Settings(NESTING, functions=FUNCTIONS, budget=budget)
+def _settings(budget: Budget | None = None) -> Settings:
+    return Settings(NESTING, functions=FUNCTIONS, budget=budget or Budget())
 
 
 async def _run(notebook: Notebook, record: Record, settings: Settings) -> tuple[RunResult, ScriptedEngine]:

@@ -1,25 +1,19 @@
-"""LangChain's messages as this package's, and the result of a run as one `AIMessage`."""
+"""A question from a graph's state, and the result of a run as one `AIMessage`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, cast
+from typing import Any, cast
 
-from langchain_core.messages import AIMessage, BaseMessage, convert_to_messages
+from langchain_core.messages import AIMessage, convert_to_messages
 from langchain_core.messages.ai import InputTokenDetails, UsageMetadata
 
 from apr_agents.accounting import Report, account
 from apr_agents.engines.base import Message
 from apr_agents.errors import UsageError
+from apr_agents.integrations.langchain.messages import read_messages
 from apr_agents.report.json import to_json
 from apr_agents.runner import RunResult
-
-_ROLES: dict[str, Literal["system", "user", "assistant", "tool"]] = {
-    "human": "user",
-    "ai": "assistant",
-    "system": "system",
-    "tool": "tool",
-}
 
 
 def question_of(value: object, key: str) -> tuple[Message, ...]:
@@ -30,39 +24,27 @@ def question_of(value: object, key: str) -> tuple[Message, ...]:
     """
     if isinstance(value, str):
         return (Message("user", value),)
-    if not isinstance(value, Sequence) or not value:
+    if not isinstance(value, Sequence):
         raise UsageError(f"state[{key!r}] is {value!r:.80}; a text or a list of messages is needed")
-    return tuple(_message(one, key) for one in convert_to_messages(cast("Sequence[Any]", value)))
-
-
-def _message(message: BaseMessage, key: str) -> Message:
-    role = _ROLES.get(message.type)
-    if role is None:
-        raise UsageError(f"state[{key!r}] has a message of type {message.type!r}; there is {', '.join(_ROLES)}")
-    content: list[str | dict[str, Any]] = (
-        [message.content] if isinstance(message.content, str) else cast("list[str | dict[str, Any]]", message.content)
-    )
-    other = [part["type"] for part in content if isinstance(part, dict) and part.get("type") != "text"]
-    other = [kind for kind in other if kind not in ("tool_use", "tool_call", "reasoning")]
-    if other:
-        raise UsageError(f"state[{key!r}] has a message with {other[0]!r} content; only text can be reasoned about")
-    return Message(role, str(message.text))
+    try:
+        return read_messages(convert_to_messages(cast("Sequence[Any]", value)))
+    except UsageError as error:
+        raise UsageError(f"state[{key!r}]: {error}") from error
 
 
 def message_id(run_id: str) -> str:
-    """The id of a run's message, and of the chunks that its tokens are streamed in."""
+    """The id of a run's message, and of the chunks in which its tokens are streamed."""
     return f"run-{run_id}"
 
 
-def answer_message(result: RunResult, name: str | None = None) -> AIMessage:
-    """The answer of a run, with the tokens that it took and the whole report as plain JSON values."""
+def facts_of(result: RunResult) -> dict[str, Any]:
+    """What a run's message is made from, as plain JSON values."""
     report = account(result.trace)
-    return AIMessage(
-        result.answer,
-        id=message_id(result.trace.run_id),
-        name=name,
-        usage_metadata=usage_of(report),
-        response_metadata={
+    return {
+        "content": result.answer,
+        "id": message_id(result.trace.run_id),
+        "usage_metadata": dict(usage_of(report)),
+        "response_metadata": {
             "model_name": result.trace.engine,
             "model_provider": "apr-agents",
             "run_id": result.trace.run_id,
@@ -70,7 +52,12 @@ def answer_message(result: RunResult, name: str | None = None) -> AIMessage:
             "detail": result.detail,
             "report": to_json(report),
         },
-    )
+    }
+
+
+def message_of(facts: dict[str, Any], name: str | None = None) -> AIMessage:
+    """The message of these facts, said by `name`."""
+    return AIMessage(**facts, name=name)
 
 
 def usage_of(report: Report) -> UsageMetadata:
