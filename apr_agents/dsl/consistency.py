@@ -13,7 +13,7 @@ from apr_agents.dsl.checked import Check
 from apr_agents.dsl.checks import misuses
 from apr_agents.dsl.naming import listed, suggestion
 from apr_agents.dsl.places import Path
-from apr_agents.dsl.spec import DialectSpec, Step, Workflow
+from apr_agents.dsl.spec import DialectSpec, Reason, Workflow
 from apr_agents.dsl.templates import misreferences
 
 _INPUT = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
@@ -32,6 +32,8 @@ def inconsistencies(workflow: Workflow, checks: Mapping[str, Check]) -> Iterator
         for what in _in_dialect(workflow.dialect):
             yield ("dialect",), what
     for position, step in enumerate(workflow.steps):
+        if not isinstance(step, Reason):
+            continue
         for path, what in _in_step(workflow, step, checks):
             yield ("steps", position, *path), what
 
@@ -44,7 +46,7 @@ def _in_dialect(spec: DialectSpec) -> Iterator[str]:
         yield from contradictions(replace(load_dialect(spec.name), **cast("Any", spec.overrides)))
 
 
-def _in_step(workflow: Workflow, step: Step, checks: Mapping[str, Check]) -> Iterator[Finding]:
+def _in_step(workflow: Workflow, step: Reason, checks: Mapping[str, Check]) -> Iterator[Finding]:
     for what in misreferences(step.reason, workflow.inputs):
         yield ("reason",), what
     for position, name in enumerate(step.functions):

@@ -11,7 +11,7 @@ from apr_agents.dialects import Dialect, load_dialect
 from apr_agents.dsl.checked import Check, Checked
 from apr_agents.dsl.checks import CHECKS, answer_in, run_check
 from apr_agents.dsl.inputs import Value
-from apr_agents.dsl.spec import DialectSpec, JoinSpec, Workflow
+from apr_agents.dsl.spec import DialectSpec, JoinSpec, Reason, Workflow
 from apr_agents.dsl.templates import render
 from apr_agents.engines.base import Engine, Sampling
 from apr_agents.errors import UsageError
@@ -37,7 +37,15 @@ class Answered:
 
 def question_of(workflow: Workflow, values: Mapping[str, Value]) -> str:
     """The text that the model is asked."""
-    return render(workflow.steps[0].reason, values)
+    return render(only_step(workflow).reason, values)
+
+
+def only_step(workflow: Workflow) -> Reason:
+    """The one step of a workflow that is one question. Raises UsageError for any other."""
+    step = workflow.steps[0]
+    if len(workflow.steps) > 1 or not isinstance(step, Reason) or step.outlines is not None or step.items is not None:
+        raise UsageError(f"the workflow {workflow.name!r} has steps that cannot be run yet; expected one step `reason`")
+    return step
 
 
 def settings_of(
@@ -50,7 +58,7 @@ def settings_of(
 ) -> Settings:
     """The driver's settings for this workflow on an open engine. Raises DialectError, and UsageError for a function
     that the workflow names and the caller does not give."""
-    step = workflow.steps[0]
+    step = only_step(workflow)
     sampling = step.sampling.overrides
     max_tokens = cast("int | None", sampling.pop("max_tokens", None))
     return Settings(
@@ -70,7 +78,7 @@ def judge(
     workflow: Workflow, values: Mapping[str, Value], result: RunResult, checks: Mapping[str, Check] = CHECKS
 ) -> Answered:
     """The answer in this result, and what the workflow's check says of it."""
-    step = workflow.steps[0]
+    step = only_step(workflow)
     answer = answer_in(result.answer, step.answer)
     if step.check is None:
         return Answered(result, answer, None, None)

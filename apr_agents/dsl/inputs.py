@@ -13,7 +13,7 @@ from annotated_types import Ge, Le
 from apr_agents.dsl.naming import listed, suggestion
 from apr_agents.errors import WorkflowError
 
-Value = int | float | str | tuple[int, ...]
+Value = int | float | str | tuple[int, ...] | tuple[str, ...]
 """The value of an input."""
 
 MAX_ITEMS = 1_000
@@ -29,6 +29,7 @@ _BOUNDS = {
     "number": ("min", "max"),
     "integers": ("min", "max", "length"),
     "text": ("max_length",),
+    "texts": ("length", "max_length"),
 }
 _NOUNS = {
     "integer": "an integer",
@@ -44,17 +45,18 @@ class Input:
 
     short: ClassVar[str] = "type"
 
-    type: Literal["integer", "integers", "number", "text"]
-    """What kind of value it is; `integers` is a list of whole numbers, given as `26 45 27` or as JSON."""
+    type: Literal["integer", "integers", "number", "text", "texts"]
+    """What kind of value it is; `integers` is a list of whole numbers, given as `26 45 27` or as JSON, and `texts`
+    a list of texts, given as one on each line or as JSON."""
     min: int | float | None = None
     """The least value of an integer or a number, or of each of the integers."""
     max: int | float | None = None
     """The greatest value of an integer or a number, or of each of the integers."""
     length: Items | tuple[Items, Items] | None = None
-    """How many integers there are: that many, or `[least, most]`; at most 1000 in any case."""
+    """How many integers or texts there are: that many, or `[least, most]`; at most 1000 in any case."""
     max_length: Annotated[int, Ge(1), Le(MAX_TEXT)] | None = None
-    """The most characters of a text; 100000 when not given."""
-    default: int | float | str | tuple[int, ...] | None = None
+    """The most characters of a text, or of each of the texts; 100000 when not given."""
+    default: int | float | str | tuple[int, ...] | tuple[str, ...] | None = None
     """The value when the caller gives none; without it the input is required."""
     description: str = ""
     """For people who give the value."""
@@ -79,7 +81,7 @@ class Input:
 
     @property
     def items(self) -> tuple[int, int]:
-        """The least and the most integers of a list."""
+        """The least and the most items of a list."""
         if self.length is None:
             return 0, MAX_ITEMS
         return (self.length, self.length) if isinstance(self.length, int) else self.length
@@ -90,7 +92,9 @@ class Input:
         if self.type == "text":
             return f"a printable text of at most {self.max_length or MAX_TEXT} characters"
         least, most = self.items
-        count = f"{least} integers" if least == most else f"{least} to {most} integers"
+        count = f"{least} {self.type}" if least == most else f"{least} to {most} {self.type}"
+        if self.type == "texts":
+            return f"{count}, each printable and of at most {self.max_length or MAX_TEXT} characters"
         noun = count if self.type == "integers" else _NOUNS[self.type]
         if self.min is not None and self.max is not None:
             return f"{noun} from {self.min} to {self.max}"
@@ -112,21 +116,25 @@ class Input:
             return self.accept(text)
         if self.type == "integers":
             return self.accept(_integers(text))
+        if self.type == "texts":
+            return self.accept(_texts(text))
         word = text.strip()
         if _INTEGER.fullmatch(word):
             return self.accept(int(word))
         return self.accept(float(word) if _NUMBER.fullmatch(word) else text)
 
     def _fits(self, value: object) -> bool:
-        if self.type == "text":
-            limit = self.max_length or MAX_TEXT
-            return isinstance(value, str) and len(value) <= limit and not _UNPRINTABLE.search(value)
-        if self.type != "integers":
-            return self._in_bounds(value)
+        fits = self._is_text if self.type in ("text", "texts") else self._in_bounds
+        if self.type not in ("integers", "texts"):
+            return fits(value)
         if not isinstance(value, tuple):
             return False
-        numbers = cast("tuple[object, ...]", value)
-        return self.items[0] <= len(numbers) <= self.items[1] and all(map(self._in_bounds, numbers))
+        items = cast("tuple[object, ...]", value)
+        return self.items[0] <= len(items) <= self.items[1] and all(map(fits, items))
+
+    def _is_text(self, value: object) -> bool:
+        limit = self.max_length or MAX_TEXT
+        return isinstance(value, str) and len(value) <= limit and not _UNPRINTABLE.search(value)
 
     def _in_bounds(self, value: object) -> bool:
         kinds = (int, float) if self.type == "number" else (int,)
@@ -151,11 +159,6 @@ def read_inputs(inputs: Mapping[str, Input], pairs: Iterable[str]) -> dict[str, 
             raise WorkflowError((f"input {name}: given twice",))
         given[name] = value
     return _bound(inputs, given, lambda one, value: one.read(str(value)))
-
-
-def as_text(value: Value | bool) -> str:
-    """A value as it stands in a prompt: integers joined by a space."""
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _bound(
@@ -186,11 +189,22 @@ def _integers(text: str) -> object:
     words = text.split(maxsplit=MAX_ITEMS)
     if all(_INTEGER.fullmatch(word) for word in words):
         return tuple(map(int, words))
+    found = _json_list(text)
+    return text if found is None else found
+
+
+def _texts(text: str) -> object:
+    """The list that this text is as JSON; else its lines, but for empty ones."""
+    found = _json_list(text)
+    return [line for line in text.splitlines() if line.strip()] if found is None else found
+
+
+def _json_list(text: str) -> list[object] | None:
     try:
         found: object = json.loads(text) if text.lstrip().startswith("[") else None
     except (ValueError, RecursionError):
-        found = None
-    return cast("list[object]", found) if isinstance(found, list) else text
+        return None
+    return cast("list[object]", found) if isinstance(found, list) else None
 
 
 def _shown(value: object) -> str:

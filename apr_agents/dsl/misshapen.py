@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from apr_agents.dsl.consistency import Finding
+from apr_agents.dsl.kinds import NO_KIND, is_tag
 from apr_agents.dsl.naming import listed, suggestion
 from apr_agents.dsl.places import Path
 from apr_agents.dsl.shapes import fields_at
@@ -58,11 +59,12 @@ def misshapen(errors: Iterable[Mapping[str, Any]], data: object, known: Collecti
 
 
 def _fault(error: Mapping[str, Any], data: object) -> _Fault:
-    loc: Path = error["loc"][1:]  # below the field of the model that holds the workflow
+    # below the field of the model that holds the workflow, and without the names of kinds
+    loc: Path = tuple(one for one in error["loc"][1:] if not is_tag(one))
     kind: str = error["type"]
     path, value = _follow(data, loc)
     if kind == "unexpected_keyword_argument":
-        there_are = fields_at(Workflow, path[:-1])
+        there_are = fields_at(Workflow, data, path[:-1])
         key = str(path[-1])
         return _Fault(path, f"unknown key{suggestion(key, there_are)}", f"one of {listed(there_are)}", outer=False)
     if kind == "missing" and isinstance(loc[-1], str):
@@ -70,12 +72,26 @@ def _fault(error: Mapping[str, Any], data: object) -> _Fault:
     if kind == "value_error":
         what, _, expected = str(error["ctx"]["error"]).partition("; expected ")  # as the model's own errors say it
         return _Fault(path, what, expected, outer=False)
+    if kind == NO_KIND:
+        return _kindless(path, value, **error["ctx"])
     bounds = {name: _plain(bound) for name, bound in error.get("ctx", {}).items()}
     wanted = _EXPECTED[kind].format(**bounds)
     what = _there_is(value)
     if kind == "literal_error" and isinstance(value, str):
         what += suggestion(value, re.findall(r"'([^']*)'", wanted))
     return _Fault(path, what, wanted, outer=kind == "too_short" or path != loc)
+
+
+def _kindless(path: Path, value: object, noun: str, kinds: str) -> _Fault:
+    """What is wrong with a step, or a condition, without a kind."""
+    names = kinds.split()
+    if isinstance(value, dict) and value:
+        first = str(next(iter(cast("dict[object, object]", value))))
+        what = f"no kind of {noun}{suggestion(first, names)}"
+        return _Fault((*path, first), what, f"one of {listed(names)}", outer=False)
+    return _Fault(
+        path, _there_is(cast("object", value)), f"a {noun}, whose first key is one of {listed(names)}", outer=False
+    )
 
 
 def _follow(data: object, loc: Path) -> tuple[Path, object]:

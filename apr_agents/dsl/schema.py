@@ -9,17 +9,20 @@ from typing import Any, cast
 
 from apr_agents.dsl import spec
 from apr_agents.dsl.inputs import Input
+from apr_agents.dsl.shapes import kinds_of
 from apr_agents.dsl.yaml import WorkflowFile
 
 Schema = dict[str, Any]
 
-_SHAPES = (Input, spec.DialectSpec, spec.BudgetSpec, spec.SamplingSpec, spec.JoinSpec, spec.CheckSpec, spec.Reason)
+_PARTS = (Input, spec.DialectSpec, spec.BudgetSpec, spec.SamplingSpec, spec.JoinSpec, spec.CheckSpec)
+_SHAPES = (*_PARTS, *kinds_of(spec.Step), *kinds_of(spec.Condition))
 
 
 def workflow_schema() -> Schema:
     """The schema, of draft 2020-12. It says the shape of a file; what fields mean together only loading it tells."""
     made = WorkflowFile.model_json_schema()["$defs"]
     shapes = {kind.__name__: _short_or_long(kind, _shape(kind, made[kind.__name__])) for kind in _SHAPES}
+    shapes["Data"] = {"description": "A JSON value, but for null.", **_plain(made["Data"])}
     top = _shape(spec.Workflow, made["Workflow"])
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **top, "$defs": shapes}
 
@@ -46,7 +49,7 @@ def _plain(schema: Schema) -> Schema:
     made = {key: _inside(key, schema[key]) for key in sorted(schema) if key != "title"}
     if made.get("default", ()) is None or isinstance(made.get("default"), dict):
         del made["default"]
-    choices = [one for one in made.pop("anyOf", ()) if one != {"type": "null"}]
+    choices = [one for one in made.pop("anyOf", made.pop("oneOf", ())) if one != {"type": "null"}]
     if len(choices) == 1:
         return {**choices[0], **made}
     return {**made, "anyOf": choices} if choices else made
@@ -56,7 +59,7 @@ def _inside(key: str, value: Any) -> Any:  # noqa: ANN401 - whatever a schema ha
     """The value with the schemas in it made plain."""
     if key == "properties":
         return {name: _plain(one) for name, one in value.items()}
-    if key in ("anyOf", "prefixItems"):
+    if key in ("anyOf", "oneOf", "prefixItems"):
         return [_plain(one) for one in value]
     if key in ("items", "additionalProperties") and isinstance(value, dict):
         return _plain(cast("Schema", value))

@@ -14,6 +14,7 @@ from apr_agents.dsl.checked import Check
 from apr_agents.dsl.checks import CHECKS
 from apr_agents.dsl.consistency import Finding, inconsistencies
 from apr_agents.dsl.guard import MAX_BYTES, Document, decode, read
+from apr_agents.dsl.kinds import key_of
 from apr_agents.dsl.misshapen import misshapen
 from apr_agents.dsl.places import Path, Place, show
 from apr_agents.dsl.shapes import written_out
@@ -27,7 +28,9 @@ class WorkflowFile(BaseModel):
     """The door through which plain data becomes a workflow."""
 
     # Strict, and from JSON: no value is converted, yet lists become tuples and mappings dataclasses.
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True, alias_generator=key_of
+    )
     workflow: Workflow
 
 

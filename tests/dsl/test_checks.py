@@ -6,6 +6,7 @@ import pytest
 
 from apr_agents.dsl.checked import Check, Checked
 from apr_agents.dsl.checks import CHECKS, answer_in, run_check
+from apr_agents.dsl.execute import only_step
 from apr_agents.dsl.inputs import Value
 from apr_agents.dsl.spec import Argument, CheckSpec
 from apr_agents.dsl.yaml import parse_workflow
@@ -83,7 +84,7 @@ steps:
 @pytest.mark.parametrize("arguments", ["target: 5", "target: 5.5", "target: '${target}'", "target: '${share}'"])
 def test_a_caller_s_own_check(arguments: str) -> None:
     workflow = parse_workflow(FILE.replace("ARGUMENTS", arguments), "f", OWN)
-    spec = workflow.steps[0].check
+    spec = only_step(workflow).check
     assert spec is not None
     assert run_check(spec, "6", {**VALUES, "target": 5}, OWN).ok is (arguments != "target: '${share}'")
 
@@ -96,7 +97,7 @@ def test_a_caller_s_own_check(arguments: str) -> None:
         ("target: '${target} '", ".arguments.target: the text '${target} '; expected a number"),
         ("target: true", ".arguments.target: true; expected a number"),
         ("target: [1]", ".arguments.target: [1]; expected a number"),
-        ("target: '${tarjet}'", ".arguments.target: `${tarjet}` refers to no input, did you mean target?"),
+        ("target: '${tarjet}'", ".arguments.target: `${tarjet}` refers to nothing, did you mean target?"),
         ("within: 1", ": the argument `target` is missing; near needs it, a number"),
         ("target: 1, answer: '5'", ".arguments.answer: unknown argument; near takes target, within"),
     ],

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apr_agents.dsl.inputs import Input, Value, as_text, bind_inputs, read_inputs
+from apr_agents.dsl.inputs import Input, Value, bind_inputs, read_inputs
+from apr_agents.dsl.values import as_text
 from apr_agents.errors import WorkflowError
 
 COUNTDOWN = {

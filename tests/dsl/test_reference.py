@@ -11,6 +11,7 @@ import pytest
 
 from apr_agents.dsl.checks import CHECKS
 from apr_agents.dsl.inputs import Input
+from apr_agents.dsl.kinds import key_of
 from apr_agents.dsl.schema import workflow_schema
 from apr_agents.dsl.spec import BudgetSpec, CheckSpec, DialectSpec, JoinSpec, Reason, SamplingSpec, Workflow
 from apr_agents.dsl.yaml import parse_workflow
@@ -41,6 +42,10 @@ def rows(section: str) -> dict[str, tuple[str, str]]:
     return {key: (default, bounds) for key, default, bounds in found}
 
 
+def names(kind: Any) -> list[str]:  # noqa: ANN401
+    return [one.name for one in fields(kind)]
+
+
 def test_the_first_line_says_where_the_code_is() -> None:
     assert "apr_agents/dsl/" in PAGE.splitlines()[0]
     assert not list(FOLDER.rglob("*.py"))
@@ -48,9 +53,9 @@ def test_the_first_line_says_where_the_code_is() -> None:
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_every_field_is_in_its_table(section: str) -> None:
-    required = {one.name for one in fields(SECTIONS[section]) if one.default is one.default_factory is MISSING}
+    required = {key_of(one.name) for one in fields(SECTIONS[section]) if one.default is one.default_factory is MISSING}
     found = rows(section)
-    assert set(found) == {one.name for one in fields(SECTIONS[section])}
+    assert set(found) == {key_of(one.name) for one in fields(SECTIONS[section])}
     assert {name for name, (default, _) in found.items() if default == "required"} == required
 
 
@@ -83,7 +88,7 @@ def test_every_file_loads(block: str) -> None:
 
 def test_every_field_is_shown_in_a_file() -> None:
     written = "\n".join(BLOCKS)
-    assert [one.name for kind in SECTIONS.values() for one in fields(kind) if f"{one.name}:" not in written] == []
+    assert [key for kind in SECTIONS.values() for key in map(key_of, names(kind)) if f"{key}:" not in written] == []
 
 
 def test_every_check_is_in_the_table() -> None:

@@ -40,10 +40,10 @@ def test_a_value_is_not_read_again(before: str, value: str) -> None:
 @pytest.mark.parametrize(
     ("text", "names", "problem"),
     [
-        ("${tarjet}", ["target"], "`${tarjet}` refers to no input, did you mean target?; expected one of target"),
-        ("${x}", [], "`${x}` refers to no input; the workflow has no inputs"),
-        ("${}", ["x"], "`${}` refers to no input; expected one of x"),
-        ("${ x }", ["x"], "`${ x }` refers to no input; expected one of x"),
+        ("${tarjet}", ["target"], "`${tarjet}` refers to nothing, did you mean target?; expected one of target"),
+        ("${x}", [], "`${x}` refers to nothing; no value has a name here"),
+        ("${}", ["x"], "`${}` refers to nothing; expected one of x"),
+        ("${ x }", ["x"], "`${ x }` refers to nothing; expected one of x"),
         ("${x", ["x"], "`${` is never closed; expected `${name}`, or `$${` for the text itself"),
         ("${x\n}", ["x"], "`${` is never closed; expected `${name}`, or `$${` for the text itself"),
     ],
@@ -55,5 +55,5 @@ def test_misreferences(text: str, names: list[str], problem: str) -> None:
 def test_the_rendered_text_has_a_bound() -> None:
     values = {"a": "x" * 1000}
     assert len(render("${a}" * 1000, values)) == MAX_RENDERED
-    with pytest.raises(WorkflowError, match="the text is 1000001 characters long with its inputs"):
+    with pytest.raises(WorkflowError, match="the text is 1000001 characters long with its values"):
         render("${a}" * 1000 + "y", values)
