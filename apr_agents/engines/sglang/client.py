@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 from collections.abc import AsyncGenerator, Generator, Mapping
@@ -146,11 +147,19 @@ def _told_of_its_end(response: aiohttp.ClientResponse) -> Generator[None]:
         wake()
         yield
         return
+    closed.remove_done_callback(_heard)  # once for each connection, which may carry many requests
+    closed.add_done_callback(_heard)
     closed.add_done_callback(wake)
     try:
         yield
     finally:
         closed.remove_done_callback(wake)
+
+
+def _heard(closed: asyncio.Future[None]) -> None:
+    """Take note of a break that its reader is told of anyway: asyncio reports every error that nobody asked about."""
+    if not closed.cancelled():
+        closed.exception()
 
 
 def refusal(url: str, status: int, body: bytes, headers: Mapping[str, str]) -> EngineError:

@@ -52,7 +52,6 @@ def faults_of(mets: Mapping[str, Met], does: Mapping[str, Scenario]) -> Faults:
     return fault
 
 
-@pytest.mark.xfail(strict=False, reason="a reset right behind the last event may drop that event in aiohttp")
 @pytest.mark.parametrize("name", TRANSPORTS)
 async def test_one_run_meets_every_fault_and_keeps_what_there_is(name: str) -> None:
     transport = TRANSPORTS[name]

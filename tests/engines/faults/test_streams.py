@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 
 import anyio
@@ -10,9 +11,9 @@ import pytest
 from apr_agents.errors import EngineError, EngineUnavailable, RequestRefused, StreamFault
 from apr_agents.paths import BranchPath
 from tests.engines.faults.met import TEXT, Met, freed, meet, request_of
-from tests.engines.faults.scenarios import HANGS, NATIVE_ONLY, PLAIN, PLAIN_HANGS, STREAMED, Broken, Scenario
+from tests.engines.faults.scenarios import HANGS, NATIVE_ONLY, PLAIN, PLAIN_HANGS, STREAMED, Broken, Scenario, streamed
 from tests.engines.faults.transports import LITELLM, TRANSPORTS, Way
-from tests.support.servers.acts import Act, Answer, Close, Head, Reset, Send, Until
+from tests.support.servers.acts import Act, Answer, Close, Head, Raw, Reset, Send, Until
 from tests.support.servers.double import Fault, Generation
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.filterwarnings(LITELLM)]
@@ -112,6 +113,53 @@ async def test_what_was_read_before_a_connection_broke_is_kept(name: str, end: A
         assert (met.error.fault, met.error.again) == ("cut", False)
         assert met.text
         assert met.error.partial.startswith(met.text)
+
+
+@pytest.mark.parametrize("name", ["sglang", "sglang-incremental"])
+async def test_what_came_before_a_connection_broke_is_read_also_by_a_slow_reader(name: str) -> None:
+    transport, met, seen = TRANSPORTS[name], Met(), anyio.Event()
+
+    def fault(answer: Answer) -> Sequence[Act]:
+        first, *rest = map(Send, answer.frames)
+        return [Head(), first, Until(seen), *rest, Close()]
+
+    async with transport.open({"1.2": TEXT}, lambda generation: fault if generation.number == 1 else None) as way:
+        request = request_of(way.engine, transport, PATH)
+        with pytest.raises(StreamFault) as caught:  # noqa: PT012 - reading is what raises
+            async with way.engine.stream(request) as chunks:
+                async for chunk in chunks:
+                    met.take(chunk)
+                    if not seen.is_set():
+                        seen.set()
+                        # When it has ended, all of the first answer has come, and its connection is known to be broken.
+                        assert (await meet(way.engine, request, Met())).error is None
+        assert (caught.value.fault, caught.value.partial) == ("cut", TEXT)
+        assert TEXT.startswith(met.text)
+
+
+@pytest.mark.parametrize("name", TRANSPORTS)
+async def test_a_reset_is_told_to_its_reader_and_to_nobody_else(name: str) -> None:
+    transport, seen = TRANSPORTS[name], anyio.Event()
+
+    def fault(answer: Answer) -> Sequence[Act]:
+        begun = [Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{")] if transport.plain else streamed(answer)
+        return [*begun, Until(seen), Reset()]
+
+    async with transport.open({"1.2": TEXT}, lambda generation: fault) as way:
+        async with anyio.create_task_group() as group:
+            group.start_soon(meet, way.engine, request_of(way.engine, transport, PATH), Met(), seen)
+            if transport.plain:
+                await taken(way)
+                seen.set()
+        # Whatever becomes of this one: when it has ended, the connection of the first is known to be reset.
+        await meet(way.engine, request_of(way.engine, transport, PATH), Met())
+    gc.collect()  # asyncio reports the errors that nobody asked about when they are forgotten, and the test fails
+
+
+async def taken(way: Way) -> None:
+    """Return when the server has begun to answer."""
+    while not way.double.generating:  # noqa: ASYNC110 - a real server could not set an event either
+        await anyio.sleep(0.001)
 
 
 @pytest.mark.parametrize("name", TRANSPORTS)
