@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable
-from langchain_core.tools import BaseTool
+from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.errors import GraphBubbleUp
 
 from apr_agents.errors import UsageError
@@ -54,16 +54,16 @@ def _function(callee: Callee) -> Function:
 
 
 def _graph(runnable: Runnable[Any, Any]) -> Function:
-    """A runnable as a tool: LangChain knows its input's schema."""
+    """A runnable as a tool, its input's fields as arguments."""
     name = runnable.get_name().replace(" ", "_")
-    description = inspect.getdoc(runnable) if type(runnable).__doc__ != runnable.__doc__ else ""
-    tool = as_function(runnable.as_tool(name=name, description=description or f"the graph {name}"))
-    call = tool.call
+    told = inspect.getdoc(runnable) if type(runnable).__doc__ != runnable.__doc__ else ""
 
     async def answer(**arguments: Any) -> object:  # noqa: ANN401
         return _shown(await runnable.ainvoke(arguments))
 
-    return replace(tool, call=wraps(call)(answer))
+    schema = runnable.get_input_schema()
+    tool = StructuredTool(name=name, description=told or f"the graph {name}", args_schema=schema, coroutine=answer)
+    return as_function(tool)
 
 
 def _shown(result: object) -> object:
