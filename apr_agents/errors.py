@@ -6,6 +6,7 @@
     ├── DialectError        a dialect's data
     ├── ContextError        a stored context whose digest does not hold
     │   └── PlanChanged         a run that is resumed with another plan than it was started with
+    ├── AlreadyRunning      a run that is resumed while it goes on elsewhere
     ├── TraceError          a file that is not a trace
     ├── CallError           a branch's call: unknown name, bad arguments, or the function raised
     ├── BudgetError         a bound of the run was reached
@@ -49,6 +50,10 @@ class ContextError(AprError, ValueError):
 
 class PlanChanged(ContextError):
     """Raised when a resumed run would fork other branches than those whose outcomes are kept."""
+
+
+class AlreadyRunning(AprError):
+    """Raised when a run is resumed that goes on in another process, or by one that was taken for dead meanwhile."""
 
 
 class TraceError(AprError, ValueError):

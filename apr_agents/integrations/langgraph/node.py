@@ -22,10 +22,12 @@ from typing_extensions import TypedDict
 from apr_agents.engines.base import Engine
 from apr_agents.engines.opening import open_engine
 from apr_agents.errors import UsageError
+from apr_agents.integrations.langgraph.fence import fenced
 from apr_agents.integrations.langgraph.functions import Callee, functions_of
 from apr_agents.integrations.langgraph.messages import message_of, question_of
 from apr_agents.integrations.langgraph.running import ASKED, Asked, run_graph
-from apr_agents.integrations.langgraph.saver import SAVER, Saver, Threaded, durability_of, saver_of
+from apr_agents.integrations.langgraph.saver import Saver, durability_of, saver_of, with_saver
+from apr_agents.integrations.langgraph.watched import Watched, unwatched
 from apr_agents.runner import Settings
 
 _UNBOUNDED = 1_000_000
@@ -88,32 +90,31 @@ class _Node:
 
     async def think(self, state: Mapping[str, Any], config: RunnableConfig) -> dict[str, Any]:
         """One run, for coroutines."""
+        return await self._think(state, config, blocks=False)
+
+    def block(self, state: Mapping[str, Any], config: RunnableConfig) -> dict[str, Any]:
+        """One run, for threads: on an event loop of its own."""
+        with start_blocking_portal() as portal:
+            return portal.call(partial(self._think, state, config, blocks=True))
+
+    async def _think(self, state: Mapping[str, Any], config: RunnableConfig, *, blocks: bool) -> dict[str, Any]:
         if saver_of(config) is not None and durability_of(config) == "exit" and not self.allow_exit:
             raise UsageError(
                 "durability='exit' stores nothing until the graph ends: a killed run is lost; use 'async' or 'sync', "
                 "or say reasoning_node(..., allow_exit=True)"
             )
         question = question_of(state.get(self.read), self.read)
-        limit = config.get("max_concurrency")
-        async with _opened(self.engine) as engine:
-            settings, writer = _bounded(self.settings, limit), get_stream_writer()
-            asked = Asked(engine, question, settings, run_id_of(config), self.name, config, writer)
+        settings, run_id = _bounded(self.settings, config.get("max_concurrency")), run_id_of(config)
+        async with _watched(config, run_id, blocks) as watched, _opened(self.engine) as engine:
+            asked = Asked(engine, question, settings, run_id, self.name, config, get_stream_writer())
             inside: RunnableConfig = {
-                **config,
+                **watched,
                 "max_concurrency": _UNBOUNDED,
-                "configurable": {**config.get("configurable", {}), ASKED: asked},
+                "configurable": {**watched.get("configurable", {}), ASKED: asked},
             }
-            facts = (await self.inner.ainvoke({"run_id": asked.run_id}, inside))["facts"]
+            facts = (await self.inner.ainvoke({"run_id": run_id}, inside))["facts"]
         message = message_of(facts, self.name)
         return {self.write: [message] if self.write == self.read else message}
-
-    def block(self, state: Mapping[str, Any], config: RunnableConfig) -> dict[str, Any]:
-        """One run, for threads: on an event loop of its own."""
-        saver = saver_of(config)
-        if saver is not None:
-            config = {**config, "configurable": {**config.get("configurable", {}), SAVER: Threaded(saver)}}
-        with start_blocking_portal() as portal:
-            return portal.call(partial(self.think, state, config))
 
 
 def run_id_of(config: RunnableConfig) -> str:
@@ -137,6 +138,17 @@ def _schema(read: str, write: str) -> type:
         fields[read] = Annotated[list[Any], add_messages]
     made: Any = TypedDict
     return made("Reasoning", fields)
+
+
+@asynccontextmanager
+async def _watched(config: RunnableConfig, run_id: str, blocks: bool) -> AsyncGenerator[RunnableConfig]:
+    """The configuration for the graph inside, whose checkpointer is watched and fenced; as it is without one."""
+    saver = saver_of(config)
+    if saver is None:
+        yield config
+        return
+    async with fenced(unwatched(saver), run_id) as check:
+        yield with_saver(config, Watched(saver, check=check, blocks=blocks, durability=durability_of(config)))
 
 
 @asynccontextmanager

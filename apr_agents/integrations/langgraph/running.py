@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import get_async_callback_manager_for_config
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import StreamWriter
@@ -13,10 +14,12 @@ from typing_extensions import TypedDict
 
 from apr_agents.engines.base import Engine, Message
 from apr_agents.errors import EngineError
+from apr_agents.integrations.langchain.hearing import tell_trace
 from apr_agents.integrations.langgraph.messages import facts_of, message_of
 from apr_agents.integrations.langgraph.tasks import Tasks
 from apr_agents.integrations.langgraph.telling import Teller
 from apr_agents.runner import RunResult, Settings, stream
+from apr_agents.runner.run import LiveRun
 
 ASKED = "__apr_asked"
 """In the configuration, so that no checkpoint has a copy of the question."""
@@ -67,9 +70,15 @@ async def _run(state: _Run, config: RunnableConfig) -> _Run:
 
 
 async def _told(asked: Asked, tasks: Tasks, teller: Teller) -> RunResult:
-    async with stream(
-        asked.engine, asked.question, asked.settings, spawner=tasks, journal=tasks, run_id=asked.run_id
-    ) as live:
-        async for progress in live:
-            await teller.tell(progress)
-    return live.result()
+    live: LiveRun | None = None
+    try:
+        async with stream(
+            asked.engine, asked.question, asked.settings, spawner=tasks, journal=tasks, run_id=asked.run_id
+        ) as live:
+            async for progress in live:
+                await teller.tell(progress)
+        return live.result()
+    finally:
+        if live is not None:
+            around = get_async_callback_manager_for_config(asked.config)
+            tell_trace(around.handlers, around.parent_run_id, live.result().trace)

@@ -7,28 +7,24 @@ depend on what happens: a piece of decoding when its walk comes to it, a block's
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import anyio
-from anyio import to_thread
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphBubbleUp
 from langgraph.func import task
 
 from apr_agents.clock import Clock
-from apr_agents.errors import AprError
 from apr_agents.integrations.langgraph.functions import Bubbled
-from apr_agents.integrations.langgraph.saver import durability_of, graph_config, saver_of
+from apr_agents.integrations.langgraph.saver import graph_config, saver_of
+from apr_agents.integrations.langgraph.watched import Watched
 from apr_agents.runner.journal import Json
 from apr_agents.runner.outcome import Outcome
 from apr_agents.runner.spawner import Siblings, TaskSpawner, Work
-
-_PATIENCE = 30.0
-"""Seconds in which a checkpointer has stored what it was given."""
-_POLL = 0.001
 
 
 class Durable:
@@ -70,43 +66,28 @@ class Durable:
 class Tasks:
     """The spawner and the journal of a run inside a LangGraph node.
 
-    Its mutable state is the names of the pieces that were kept.
+    Its mutable state is the names of the pieces that were made here and are not known to be durable.
     """
 
     def __init__(self, config: RunnableConfig) -> None:
         """`config`: of the node in which the run goes on."""
         self._saver = saver_of(config)
-        self._exit = durability_of(config) == "exit"
         self._config = graph_config(config)
-        self._kept: set[str] = set()
+        self._made: set[str] = set()
 
     async def keep(self, name: str, work: Callable[[], Awaitable[Json]]) -> Json:
         """See `Journal.keep`."""
-        found = await Durable(name, work).result()
-        self._kept.add(name)
+        durable = Durable(name, work)
+        found = await durable.result()
+        if durable.begun:
+            self._made.add(name)
         return found
 
     async def seal(self) -> None:
-        """Read the checkpointer until it has all that was kept: a task's result is stored behind its back."""
-        if self._saver is None or self._exit:
-            return
-        with anyio.move_on_after(_PATIENCE):
-            # A worker thread's place is taken, so that a virtual clock stands still meanwhile.
-            places = to_thread.current_default_thread_limiter()
-            await places.acquire_on_behalf_of(self)
-            try:
-                while not self._kept <= await self._stored():  # noqa: ASYNC110  # a saver has no event to wait for
-                    await anyio.sleep(_POLL)
-            finally:
-                places.release_on_behalf_of(self)
-            return
-        raise AprError(f"the checkpointer has not stored the plan within {_PATIENCE:g} s; nothing was forked")
-
-    async def _stored(self) -> set[str]:
-        assert self._saver is not None  # noqa: S101  # asked by `seal` only
-        found = await self._saver.aget_tuple(self._config)
-        values = [value for _, _, value in (found.pending_writes or ())] if found else []
-        return {str(cast("dict[str, Any]", value).get("name")) for value in values if isinstance(value, dict)}
+        """See `Journal.seal`: a task's result is stored behind its back."""
+        if isinstance(self._saver, Watched):
+            await self._saver.stored(self._config, self._made)
+            self._made.clear()
 
     @asynccontextmanager
     async def open(self, clock: Clock, deadline: float | None) -> AsyncGenerator[Siblings]:
@@ -124,15 +105,15 @@ class _Siblings:
     def __init__(self, siblings: Siblings) -> None:
         self._siblings = siblings
         self._branches: dict[str, _Branch] = {}
+        self._new: list[_Branch] = []
         self._ready: deque[tuple[str, Outcome] | None] = deque()
         self._waiting: set[str] = set()
         self._bubbled: dict[str, GraphBubbleUp] = {}
-        self._places = 0
-        self.known = anyio.Event()
-        """Set when it is known which branches were kept."""
+        self._moment = 0
 
     def start(self, name: str, work: Work) -> None:
         self._branches[name] = branch = _Branch(self, name, work)
+        self._new.append(branch)
         self._waiting.add(name)
         self._siblings.start(name, branch)
 
@@ -143,8 +124,7 @@ class _Siblings:
             self._branches[name].scope.cancel()
 
     async def next(self) -> tuple[str, Outcome] | None:
-        if not self.known.is_set():
-            await self._take_kept()
+        await self._take_kept()
         while not self._ready:
             if not self._waiting and self._bubbled:
                 # All others have ended: now the graph stops here, for a person or for another node.
@@ -152,24 +132,25 @@ class _Siblings:
             self._take(await self._siblings.next())
         return self._ready.popleft()
 
-    def place(self) -> int:
-        """How many branches have ended before the one that asks."""
-        self._places += 1
-        return self._places
+    def moment(self) -> int:
+        """Now, in nanoseconds of the epoch: later than whatever has ended before, also in another process."""
+        self._moment = max(self._moment + 1, time.time_ns())
+        return self._moment
 
     async def _take_kept(self) -> None:
-        for branch in self._branches.values():
+        """Put the branches that were kept before all others. Which these are is known as soon as tasks begin."""
+        new, self._new = self._new, []
+        for branch in new:
             await branch.durable.known()
-        kept = {name for name, branch in self._branches.items() if not branch.durable.begun}
+        kept = {branch.name for branch in new if not branch.durable.begun}
         while kept & self._waiting:
             self._take(await self._siblings.next())
-        self._ready = deque(sorted(self._ready, key=self._place))
-        self._places = max((branch.place for branch in self._branches.values()), default=0)
-        self.known.set()
+        if kept:
+            self._ready = deque(sorted(self._ready, key=self._ended))
 
-    def _place(self, ended: tuple[str, Outcome] | None) -> float:
-        place = self._branches[ended[0]].place if ended else 0
-        return place or float("inf")
+    def _ended(self, ended: tuple[str, Outcome] | None) -> float:
+        branch = self._branches[ended[0]] if ended else None
+        return branch.ended if branch and not branch.durable.begun else float("inf")
 
     def _take(self, ended: tuple[str, Outcome] | None) -> None:
         if ended is not None:
@@ -186,10 +167,11 @@ class _Branch:
     """One branch: its task, and what waits for it here. Its mutable state is how it ended."""
 
     def __init__(self, siblings: _Siblings, name: str, work: Work) -> None:
+        self.name = name
         self.work = work
         self.scope = anyio.CancelScope()
-        self.place = 0
-        """Which branch of its block it was to end, from 1."""
+        self.ended = 0
+        """When it ended, by `_Siblings.moment`."""
         self.bubble: GraphBubbleUp | None = None
         self._siblings = siblings
         self._outcome: Outcome | None = None
@@ -205,7 +187,7 @@ class _Branch:
         except GraphBubbleUp as bubble:  # held, and raised when the other branches have ended
             self.bubble = bubble
             return self.work.cancelled()
-        self.place = kept["place"]
+        self.ended = kept["ended"]
         return self._outcome or _unpack(kept["outcome"])
 
     def cancelled(self) -> Outcome:
@@ -215,9 +197,7 @@ class _Branch:
         with self.scope:
             self._outcome = await self.work.run()
         self._outcome = self._outcome or self.work.cancelled()
-        # What was kept has its places already.
-        await self._siblings.known.wait()
-        return {"place": self._siblings.place(), "outcome": _pack(self._outcome)}
+        return {"ended": self._siblings.moment(), "outcome": _pack(self._outcome)}
 
 
 def _pack(outcome: Outcome) -> Json:
