@@ -10,7 +10,7 @@ from apr_agents.errors import CallError
 from apr_agents.events import Outline
 from apr_agents.glue import Fork, result_context
 from apr_agents.paths import BranchPath
-from apr_agents.runner.calls import Call
+from apr_agents.runner.calls import Call, called_by
 from apr_agents.runner.outcome import Outcome
 from apr_agents.runner.recorder import Recorder
 from apr_agents.runner.shared import Shared, place
@@ -67,7 +67,8 @@ class CallBranch:
         try:
             async with place(self._shared, self.recorder):
                 self.recorder.open(Kind.call)
-                text = await self._call.function.run(self._call.arguments)
+                with called_by(self._shared.run_id, str(self._planned.path)):
+                    text = await self._call.function.run(self._call.arguments)
         except CallError as error:
             self.recorder.close("failed")
             return self._ended("failed", str(error), f"failed: {error}")

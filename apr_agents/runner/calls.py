@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,37 @@ _MAX_PROBLEM = 2_000
 """Characters that a join shows of what went wrong."""
 
 _CALL = re.compile(r"@([A-Za-z_][A-Za-z0-9_.-]*)\s*(.*)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The branch that calls a function."""
+
+    run_id: str
+    path: str
+
+    @property
+    def key(self) -> str:
+        """The same when the run is resumed and the call is made once more: for what must not be done twice."""
+        return f"{self.run_id}/{self.path}"
+
+
+_CALLER: ContextVar[Caller | None] = ContextVar("apr_caller", default=None)
+
+
+def caller() -> Caller | None:
+    """Inside a function that an outline called: which branch called it. None anywhere else."""
+    return _CALLER.get()
+
+
+@contextmanager
+def called_by(run_id: str, path: str) -> Generator[None]:
+    """Functions that are run inside this block are called by this branch."""
+    token = _CALLER.set(Caller(run_id, path))
+    try:
+        yield
+    finally:
+        _CALLER.reset(token)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any, cast
 
 from anyio import to_thread
 from langchain_core.messages import BaseMessage
+from langchain_core.runnables.config import RunnableConfig, var_child_runnable_config
 from langchain_core.tools import BaseTool, StructuredTool, Tool
 from langchain_core.utils.json_schema import dereference_refs
 from pydantic import BaseModel, ValidationError
 
 from apr_agents.errors import CallError, UsageError
+from apr_agents.integrations.langchain.seen import IN_BRANCH, IN_RUN
 from apr_agents.runner import Function, Settings
+from apr_agents.runner.calls import caller
 
 
 def as_function(tool: BaseTool | Callable[..., Any] | type | Mapping[str, Any] | Function) -> Function:
@@ -90,6 +94,12 @@ def at_home(settings: Settings, home: asyncio.AbstractEventLoop | None) -> Setti
     return replace(settings, functions=moved)
 
 
+def in_branches(settings: Settings) -> Settings:
+    """These settings, with what outlines call told apart in LangChain's own account by the branch that called it."""
+    marked = {name: replace(one, call=_marked(one.call)) for name, one in settings.functions.items()}
+    return replace(settings, functions=marked)
+
+
 def schema_of(tool: BaseTool) -> dict[str, Any]:
     """The JSON Schema of what a model gives this tool; every part of it in its place, no reference to follow."""
     schema = tool.tool_call_schema
@@ -133,6 +143,32 @@ def _on(home: asyncio.AbstractEventLoop, call: Callable[..., Any]) -> Callable[.
             return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call(**arguments), home))
 
     return moved
+
+
+def _marked(call: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(call)
+    async def wait(**arguments: Any) -> object:  # noqa: ANN401
+        with _branch_metadata():
+            return await call(**arguments)
+
+    @wraps(call)
+    def block(**arguments: Any) -> object:  # noqa: ANN401
+        with _branch_metadata():
+            return call(**arguments)
+
+    return wait if inspect.iscoroutinefunction(call) else block
+
+
+@contextmanager
+def _branch_metadata() -> Generator[None]:
+    """What LangChain runs inside has the run and the branch in its metadata."""
+    asking, config = caller(), var_child_runnable_config.get() or RunnableConfig()
+    mark = {IN_RUN: asking.run_id, IN_BRANCH: asking.path} if asking else {}
+    token = var_child_runnable_config.set({**config, "metadata": {**config.get("metadata", {}), **mark}})
+    try:
+        yield
+    finally:
+        var_child_runnable_config.reset(token)
 
 
 def _waits(tool: BaseTool) -> bool:

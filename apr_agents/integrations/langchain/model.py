@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
 from dataclasses import asdict
+from functools import partial
 from types import TracebackType
 from typing import Annotated, Any, Self, cast
 
-from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, BaseRunManager, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.messages import AIMessage, BaseMessage
@@ -23,7 +24,8 @@ from apr_agents.engines.base import Engine
 from apr_agents.errors import UsageError
 from apr_agents.integrations.langchain.answering import Sum, chunk_of
 from apr_agents.integrations.langchain.asking import Manner, Wishes
-from apr_agents.integrations.langchain.functions import as_function, at_home
+from apr_agents.integrations.langchain.functions import as_function, at_home, in_branches
+from apr_agents.integrations.langchain.hearing import tell_trace
 from apr_agents.integrations.langchain.home import EngineHome
 from apr_agents.integrations.langchain.messages import read_messages
 from apr_agents.integrations.langchain.structured import json_schema_of, parser_of, read_with_raw, request_for
@@ -133,7 +135,7 @@ class ParallelChatModel(BaseChatModel):
         **kwargs: Any,  # noqa: ANN401
     ) -> ChatResult:
         summed = Sum()
-        for item in told(self._home, self._asked(messages, stop, kwargs, None)):
+        for item in told(self._home, self._asked(messages, stop, kwargs, None, run_manager)):
             summed.add(item)
         return summed.result()
 
@@ -145,7 +147,9 @@ class ParallelChatModel(BaseChatModel):
         **kwargs: Any,  # noqa: ANN401
     ) -> ChatResult:
         summed = Sum()
-        async for item in atold(self._home, self._asked(messages, stop, kwargs, asyncio.get_running_loop())):
+        async for item in atold(
+            self._home, self._asked(messages, stop, kwargs, asyncio.get_running_loop(), run_manager)
+        ):
             summed.add(item)
         return summed.result()
 
@@ -156,7 +160,7 @@ class ParallelChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> Iterator[ChatGenerationChunk]:
-        with closing(told(self._home, self._asked(messages, stop, kwargs, None))) as items:
+        with closing(told(self._home, self._asked(messages, stop, kwargs, None, run_manager))) as items:
             yield from map(chunk_of, items)
 
     async def _astream(
@@ -166,7 +170,7 @@ class ParallelChatModel(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> AsyncIterator[ChatGenerationChunk]:
-        asked = self._asked(messages, stop, kwargs, asyncio.get_running_loop())
+        asked = self._asked(messages, stop, kwargs, asyncio.get_running_loop(), run_manager)
         async with aclosing(atold(self._home, asked)) as items:
             async for item in items:
                 yield chunk_of(item)
@@ -177,6 +181,7 @@ class ParallelChatModel(BaseChatModel):
         stop: Sequence[str] | None,
         given: Mapping[str, Any],
         loop: asyncio.AbstractEventLoop | None,
+        manager: BaseRunManager | None,
     ) -> Asked:
         """What a run is asked by this call, from code on `loop`. Raises UsageError for what it does not take."""
         rest = {name: value for name, value in given.items() if name not in ("json_schema", "stream")}
@@ -185,9 +190,10 @@ class ParallelChatModel(BaseChatModel):
         wanted = (request_for(schema),) if schema else ()
         return Asked(
             messages=(*wanted, *read_messages(messages)),
-            settings=lambda engine: at_home(wishes.over(self._manner.on(engine.info)), loop),
+            settings=lambda engine: at_home(in_branches(wishes.over(self._manner.on(engine.info))), loop),
             stops=self.stop or () if stop is None else stop,
             content=self.content,
+            hear=partial(tell_trace, manager.handlers, manager.run_id) if manager else lambda _: None,
         )
 
     @property

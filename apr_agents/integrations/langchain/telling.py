@@ -17,10 +17,11 @@ from apr_agents.errors import EngineError
 from apr_agents.integrations.langchain.answering import Piece, Whole, check, stopped
 from apr_agents.integrations.langchain.home import EngineHome
 from apr_agents.integrations.langchain.reading import Reading, in_order
-from apr_agents.runner import Settings, stream
+from apr_agents.runner import RunResult, Settings, stream
 from apr_agents.runner.answer import answer_of
 from apr_agents.runner.progress import Generated, Progress, Synthesis
 from apr_agents.runner.run import LiveRun
+from apr_agents.trace import Trace
 
 Content = Literal["answer", "text"]
 """What of a run's text is its message's content: the answer alone, or everything behind the prompt, as joined."""
@@ -35,6 +36,8 @@ class Asked:
     """Made on the open engine: the dialect may be its own."""
     stops: Sequence[str]
     content: Content
+    hear: Callable[[Trace], None]
+    """Told the trace of the run at its end, however it ended."""
 
 
 class Way:
@@ -128,20 +131,29 @@ async def _run(engine: Engine, asked: Asked, put: _Put) -> None:
     settings = asked.settings(engine)
     reading = Reading(settings.dialect, asked.stops, forks=settings.mode == "adaptive")
     sent = 0
-    async with stream(engine, asked.messages, settings) as live:
-        async for progress in live:
-            _read(reading, progress, live)
-            content = reading.take() if asked.content == "text" else ""
-            sent += len(content)
-            if isinstance(progress, Generated):
-                put(Piece(progress.path, progress.text, content))
-            if reading.stop is not None:
-                break
-    result = live.result()
-    if reading.stop is not None:
-        result = stopped(result, reading.text, answer_of(reading.text, settings.dialect))
+    live: LiveRun | None = None
+    try:
+        async with stream(engine, asked.messages, settings) as live:
+            async for progress in live:
+                _read(reading, progress, live)
+                content = reading.take() if asked.content == "text" else ""
+                sent += len(content)
+                if isinstance(progress, Generated):
+                    put(Piece(progress.path, progress.text, content))
+                if reading.stop is not None:
+                    break
+        result = _result(live, reading, settings)
+    finally:
+        if live is not None:
+            asked.hear(_result(live, reading, settings).trace)
     check(result)
     put(Whole(result.text[sent:] if asked.content == "text" else result.answer, result))
+
+
+def _result(live: LiveRun, reading: Reading, settings: Settings) -> RunResult:
+    if reading.stop is None:
+        return live.result()
+    return stopped(live.result(), reading.text, answer_of(reading.text, settings.dialect))
 
 
 def _read(reading: Reading, progress: Progress, live: LiveRun) -> None:
