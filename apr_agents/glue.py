@@ -6,12 +6,13 @@ Pure functions. The driver runs on them and the training data is made with them,
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from apr_agents.context import Context, Origin, Segment
 from apr_agents.dialects import Dialect
+from apr_agents.events import Outline
 
 
 class Encode(Protocol):
@@ -37,14 +38,46 @@ class Joined:
     end: Context
 
 
+def open_block(parent: Context, outlines: Sequence[Outline], dialect: Dialect, encode: Encode) -> Context:
+    """The parent's context, and behind it a block of these outlines, which the client writes in the model's place.
+
+    Its tags are the tokens that a model writes; what the outlines say is plain text and can open nothing. In a dialect
+    without outlines it is the tag that opens a block, and in one that forks before any text it is the parent's context.
+    """
+    texts: list[str] = []
+    ids: list[int] | None = []
+    for text, own in opening(outlines, dialect):
+        piece = f"\n{text}" if not texts and text and not parent.segment.text.endswith("\n") else text
+        encoded = encode(piece, control=own)
+        texts.append(piece if own or encoded is not None else neutralise(piece, dialect))
+        ids = None if ids is None or encoded is None else [*ids, *encoded]
+    text = "".join(texts)
+    return parent.extend(Segment(text, None if ids is None else tuple(ids), Origin.client)) if text else parent
+
+
+def opening(outlines: Sequence[Outline], dialect: Dialect) -> Iterator[tuple[str, bool]]:
+    """A block of these outlines up to its fork, in pieces: text, and whether it is the dialect's own."""
+    tags = dialect.tags
+    opened = [tag for tag in dict.fromkeys((tags.block_open, tags.outlines_open)) if tag]
+    if tags.outline_open is None:
+        yield "\n".join(opened), True
+        return
+    before = "\n".join([*opened, tags.outline_open])
+    for outline in outlines:
+        yield before, True
+        yield dialect.outline.replace("{n}", outline.number).replace("{outline}", outline.text), False
+        before = f"{tags.outline_close}\n{tags.outline_open}"
+    yield f"{tags.outline_close}\n{tags.outlines_close}", True
+
+
 def fork_context(parent: Context, dialect: Dialect, number: str, encode: Encode) -> Fork:
     """The context of branch `number`: the parent's, shared, and the dialect's header."""
     return Fork(number, parent.extend(_header(dialect.branch_header, number, encode)))
 
 
-def close_branch(end: Context, dialect: Dialect, encode: Encode) -> Context:
+def close_branch(fork: Fork, end: Context, dialect: Dialect, encode: Encode) -> Context:
     """The context of a branch that stopped without its closing tag, closed by the client."""
-    return end.extend(_injected(dialect.tags.branch_close, encode))
+    return end.extend(_injected(dialect.closing(fork.number), encode))
 
 
 def result_context(fork: Fork, text: str, dialect: Dialect, encode: Encode) -> Context:
@@ -57,7 +90,7 @@ def result_context(fork: Fork, text: str, dialect: Dialect, encode: Encode) -> C
     plain = encode(text, control=False)
     if plain is None:
         text = neutralise(text, dialect)
-    return close_branch(fork.start.extend(Segment(text, plain, Origin.branch)), dialect, encode)
+    return close_branch(fork, fork.start.extend(Segment(text, plain, Origin.branch)), dialect, encode)
 
 
 def join_context(parent: Context, branches: Sequence[Joined], dialect: Dialect, encode: Encode) -> Context:

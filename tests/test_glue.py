@@ -96,7 +96,8 @@ def test_a_join_of_no_branch_is_the_tail_alone() -> None:
 
 def test_a_branch_cut_short_is_closed_by_the_client() -> None:
     dialect, parent = load_dialect("threadweaver"), Context.of(generated("P"))
-    closed = close_branch(grown(dialect, parent, "1", " half").end, dialect, as_ids)
+    half = grown(dialect, parent, "1", " half")
+    closed = close_branch(half.fork, half.end, dialect, as_ids)
     assert closed.text == "P\n<Thread>1: half</Thread>"
     assert closed.segment.origin is Origin.header
 

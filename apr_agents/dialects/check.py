@@ -39,8 +39,8 @@ def _tags(dialect: Dialect) -> Iterator[str]:
             continue
         if not re.fullmatch(r"<[^<>]+>", tag):
             yield f"tags.{role}: is {tag!r}; a tag begins with <, ends with > and has neither inside"
-        if dialect.runs and "{n}" in tag:
-            yield f"tags.{role}: is {tag!r}; a dialect that runs has fixed tags, its numbers stand in the headers"
+        if dialect.reads and "{n}" in tag:
+            yield f"tags.{role}: is {tag!r}; a dialect that is parsed has fixed tags, its numbers stand in the headers"
         owner = owners.setdefault(tag, role)
         if owner != role and {owner, role} not in _SHARED:
             yield f"tags.{role}: is {tag!r} as tags.{owner} is; give it a tag of its own"
@@ -64,12 +64,16 @@ def _fork(dialect: Dialect) -> Iterator[str]:
             yield f"fork_at: is {dialect.fork_at}, which needs tags.{role}; add the tag or fork elsewhere"
     if dialect.fork_at in ("block_open", "start") and dialect.branches is None:
         yield f"fork_at: is {dialect.fork_at}, where no outlines say how many branches there are; add branches"
-    if dialect.fork_at == "block_open" and dialect.tags.outline_open is not None:
-        yield "fork_at: is block_open, before the outlines; remove tags.outline_open or fork at outlines_close"
-    if dialect.fork_at.startswith("outline") and dialect.branches is not None:
-        yield f"branches: is {dialect.branches}, but there is one branch per outline; remove it"
     if dialect.fork_at == "start" and dialect.nests:
         yield "nests: is true, but a fork at the start happens once; make it false"
+    if dialect.fork_at in ("block_open", "start") and dialect.tags.outline_open is not None:
+        yield (
+            f"fork_at: is {dialect.fork_at}, before the outlines; remove tags.outline_open or fork at outlines_close"
+        )
+    if dialect.fork_at.startswith("outline") and dialect.branches is not None:
+        yield f"branches: is {dialect.branches}, but there is one branch per outline; remove it"
+    if dialect.tags.outline_open is not None and "{n}: {outline}" not in dialect.outline:
+        yield f"outline: is {dialect.outline!r}, which lacks {{n}}: {{outline}}; add it"
 
 
 def _conclusion(dialect: Dialect) -> Iterator[str]:

@@ -80,13 +80,29 @@ class Dialect:
     """What a branch grows from: the parent's context, or its own outline alone."""
     join_shows: Literal["branches", "results"] = "branches"
     """What the joined context holds: outlines and whole branches, or results in place of the outlines."""
+    outline: str = "{n}: {outline}"
+    """What stands in an outline's tags, where the caller gives the outlines and the client writes them."""
     teach: str | None = None
     """The system prompt that teaches the dialect to a model which was not trained on it."""
 
     @property
     def runs(self) -> bool:
         """Whether the driver runs it; the others load and can be looked at."""
-        return self.fork_at in ("outlines_close", "block_open") and self.child_sees == "context" and not self.tags.join
+        return self.fork_at != "outline_close" and self.child_sees == "context" and not self.tags.join
+
+    @property
+    def reads(self) -> bool:
+        """Whether a model that writes it opens blocks by itself, so that there is something to parse."""
+        return self.runs and self.fork_at != "start"
+
+    @property
+    def ends_at(self) -> str | None:
+        """The tag that ends a run; None: only the model's own end of text does."""
+        return self.tags.conclusion_close if self.fork_at == "start" else None
+
+    def closing(self, number: str) -> str:
+        """The tag that closes branch `number`."""
+        return self.tags.branch_close.replace("{n}", number)
 
     @property
     def fork_tag(self) -> str | None:

@@ -22,7 +22,7 @@ class Parser:
 
     `depth` is how many blocks are around the text; `offset` is where it begins, and all offsets count from there.
     Blocks, branches and conclusions are balanced in the events: each that opened is closed, at the latest by `close`.
-    Raises DialectError for a dialect that does not run.
+    Raises DialectError for a dialect whose models open no blocks, or that does not run.
     """
 
     def __init__(
@@ -34,8 +34,8 @@ class Parser:
         depth: int = 0,
         offset: int = 0,
     ) -> None:
-        if not dialect.runs:
-            raise DialectError(f"dialect {dialect.name}: its data can be looked at, its texts cannot be parsed yet")
+        if not dialect.reads:
+            raise DialectError(f"dialect {dialect.name}: its data can be looked at, its texts cannot be parsed")
         self._tail = dialect.join_tail
         self._tags = dialect.tags
         self._scanner = Scanner(dialect.tags)

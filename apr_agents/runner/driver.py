@@ -11,6 +11,7 @@ from apr_agents.events import Fork as Plan
 from apr_agents.glue import close_branch, result_context
 from apr_agents.runner.block import RunningBlock, end_at_join, plan_branches
 from apr_agents.runner.branch import CallBranch, How, Planned, outcome_of
+from apr_agents.runner.opening import begin
 from apr_agents.runner.outcome import Outcome
 from apr_agents.runner.progress import Forked, Synthesis
 from apr_agents.runner.recorder import Recorder
@@ -27,22 +28,24 @@ async def go(walk: Walk) -> End:
     end: End | None = None
     while end is None:
         try:
-            finish = await decode(walk, kind)
+            plan = await begin(walk) if walk.given else await _decode(walk, kind)
         except BudgetError as error:
             return End("tokens", str(error))
         except ContextFull as error:
             return End("context", str(error))
         except EngineError as error:
             return End("failed", str(error))
-        if walk.fork is not None:
-            plan, walk.fork = walk.fork, None
-            end = await run_block(walk, plan)
-            kind = Kind.synthesis
-        else:
-            end = walk.end(finish)
-            kind = Kind.decode
+        end = walk.ended if plan is None else await run_block(walk, plan)
+        kind = Kind.decode if plan is None else Kind.synthesis
     await walk.finish()
     return end
+
+
+async def _decode(walk: Walk, kind: Kind) -> Plan | None:
+    """One request; the plan of the block that its text opened."""
+    await decode(walk, kind)
+    plan, walk.fork = walk.fork, None
+    return plan
 
 
 async def run_block(walk: Walk, plan: Plan) -> End | None:
@@ -86,7 +89,7 @@ class ReasonBranch:
         self._shared = shared
         self._planned = planned
         self._outcome: Outcome | None = None
-        closing = shared.settings.dialect.tags.branch_close
+        closing = shared.settings.dialect.closing(planned.fork.number)
         self._walk = Walk(shared, planned.path, planned.fork.start, recorder, allowance, closing, deadline)
 
     async def run(self) -> Outcome:
@@ -116,7 +119,7 @@ class ReasonBranch:
             )
         if end.reason == "eos":
             context = _without_eos(context)
-        return close_branch(context, shared.settings.dialect, shared.engine.encode)
+        return close_branch(self._planned.fork, context, shared.settings.dialect, shared.engine.encode)
 
     def _outcome_of(self, how: How, detail: str, context: Context) -> Outcome:
         return outcome_of(self._planned, how, detail, context, self.recorder)

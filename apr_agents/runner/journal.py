@@ -39,15 +39,16 @@ class Journal(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One request of a walk, sent as often as it had to be, and what came of it."""
+    """One request of a walk, sent as often as it had to be, and what came of it; or a block that the caller gave."""
 
     segment: Segment | None
     """What was generated; None: nothing."""
-    finish: Finish
+    finish: Finish | None
+    """None: of a block that the caller gave."""
     spans: tuple[Span, ...]
     notes: tuple[str, ...]
     plan: str | None
-    """The digest of the block that the text opened; None: it opened none."""
+    """The digest of the block that was opened; None: none was."""
 
     @property
     def tokens(self) -> int:

@@ -147,7 +147,7 @@ class LiveRun:
             await self._send.send(progress)
 
     def _conclude(self, end: End) -> None:
-        if end.reason == "eos":
+        if end.reason in ("eos", "closed"):
             self._stop(ANSWERED, "")
         else:
             self._stop(end.reason, end.detail)
@@ -239,7 +239,7 @@ async def run(
 
 def messages(question: Sequence[Message], settings: Settings, trained: Sequence[str]) -> tuple[Message, ...]:
     """The question, after what the model must be told: a dialect that it was not trained on, functions to call."""
-    if settings.mode == "sequential":
+    if settings.mode == "sequential" and not settings.outlines:
         return tuple(question)
     told = [settings.dialect.teach] if settings.dialect.name not in trained and settings.dialect.teach else []
     told += [describe(settings.functions)] if settings.functions else []

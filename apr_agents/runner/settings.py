@@ -9,10 +9,12 @@ from typing import Literal
 
 from apr_agents.dialects import Dialect
 from apr_agents.engines.base import Sampling
-from apr_agents.errors import DialectError, UsageError
+from apr_agents.errors import UsageError
+from apr_agents.events import Outline
 from apr_agents.paths import BranchPath
 from apr_agents.runner.budget import Budget
 from apr_agents.runner.calls import Function
+from apr_agents.runner.given import check_given, numbered
 from apr_agents.runner.joins import JoinRule
 
 
@@ -22,9 +24,13 @@ class Settings:
 
     dialect: Dialect
     mode: Literal["adaptive", "sequential"] = "adaptive"
-    """`sequential` decodes the same model and never forks."""
+    """`sequential` decodes the same model and never lets it fork."""
     template_mode: str | None = None
-    """The `mode` that the model's chat template sees; None: `sequential` in that mode, else nothing."""
+    """The `mode` that the model's chat template sees; None: `sequential` in that mode where no outlines are given, else
+    nothing."""
+    outlines: tuple[str, ...] = ()
+    """Outlines of the first block, which the caller gives in place of the model; it goes on from their join, and later
+    blocks are its own. In a dialect without outlines: an empty text for each branch."""
     join: JoinRule = JoinRule()
     budget: Budget = Budget()
     sampling: Sampling = Sampling()
@@ -36,15 +42,21 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.mode == "adaptive" and not self.dialect.runs:
-            raise DialectError(f"dialect {self.dialect.name} can be looked at, but not run yet")
+        if self.mode == "adaptive" or self.outlines:
+            check_given(self.outlines, self.dialect, self.budget)
         if self.max_tokens is not None and self.max_tokens < 1:
             raise UsageError(f"max_tokens is {self.max_tokens}; it must be at least 1")
 
     @property
+    def given(self) -> tuple[Outline, ...]:
+        """The outlines of a block before any text of the model's; none: it opens its first block itself."""
+        forks_first = self.dialect.fork_at == "start" and self.mode == "adaptive"
+        return numbered(self.outlines or ("",) * (self.dialect.branches or 0) * forks_first, self.dialect)
+
+    @property
     def variables(self) -> dict[str, str]:
         """What the chat template sees beside the messages."""
-        mode = self.template_mode or ("sequential" if self.mode == "sequential" else None)
+        mode = self.template_mode or ("sequential" if self.mode == "sequential" and not self.outlines else None)
         return {"mode": mode} if mode else {}
 
 

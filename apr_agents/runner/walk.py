@@ -8,7 +8,7 @@ from apr_agents.context import Context, Segment
 from apr_agents.dialects.limits import DEFAULTS, ParserLimits
 from apr_agents.dialects.parser import Parser
 from apr_agents.engines.base import Chunk, Finish, Request, Sampling
-from apr_agents.errors import BudgetError, ContextFull, EngineError
+from apr_agents.errors import BudgetError, ContextFull, EngineError, UsageError
 from apr_agents.events import Event, Fork, Verdict
 from apr_agents.paths import BranchPath
 from apr_agents.runner import retries
@@ -46,32 +46,41 @@ class Walk:
         closing: str | None,
         deadline: float,
     ) -> None:
-        """`closing` is the tag that ends a branch, None for the run; `deadline` the earliest of those around it."""
+        """`closing` is the tag that ends a branch of a block; None for a walk of its own, the run or a workflow's step:
+        it begins with the outlines that the settings give. `deadline` is the earliest of those around it.
+
+        Raises UsageError where outlines are given deeper than blocks may nest.
+        """
+        settings = shared.settings
+        dialect = settings.dialect
+        self.inside = closing is not None
         self.shared = shared
         self.path = path
         self._name = str(path)
         self.context = start
         self.recorder = recorder
         self.allowance = allowance
-        self.closing = closing
+        self.closing = closing if self.inside else dialect.ends_at
         self.deadline = deadline
+        self.given = () if self.inside else settings.given
+        """The outlines of its first block, until that has opened."""
         self.blocks = 0
         self.outcomes: list[Outcome] = []
         self.requests = 0
         self._last: Finish | None = None
         self.fork: Fork | None = None
-        adaptive = shared.settings.mode == "adaptive"
-        self.parser = (
-            Parser(shared.settings.dialect, _limits(shared), inside_branch=closing is not None, depth=path.depth)
-            if adaptive
-            else None
-        )
+        self.parser: Parser | None = None
+        if settings.mode == "adaptive" and dialect.reads:
+            around = path.depth if self.inside or dialect.nests else 0
+            self.parser = Parser(dialect, _limits(shared), inside_branch=self.inside, depth=around)
+        if self.given and path.depth >= settings.budget.depth:
+            raise UsageError(f"branch {path}: outlines are given {path.depth} deep, where budget.depth is no more")
 
     @property
     def may_fork(self) -> bool:
         settings = self.shared.settings
-        nests = self.path.depth == 0 or settings.dialect.nests
-        return settings.mode == "adaptive" and nests and self.path.depth < settings.budget.depth
+        nests = not self.inside or settings.dialect.nests
+        return self.parser is not None and nests and self.path.depth < settings.budget.depth
 
     @property
     def ended(self) -> End | None:
@@ -91,7 +100,7 @@ class Walk:
         if self._window_left() < 1:
             return End("context", f"the engine's window of {self.shared.engine.info.window} tokens is full")
         if self.allowance < 1:
-            share = "its share of the run's budget" if self.closing else "the run's budget"
+            share = "its share of the run's budget" if self.inside else "the run's budget"
             return End("tokens", f"{share} of tokens is used up")
         limit = "request's limit" if self.shared.settings.max_tokens else "engine's own limit"
         return End("max_tokens", f"the {limit} of {finish.usage.generated} tokens was reached")
@@ -99,6 +108,19 @@ class Walk:
     def _window_left(self) -> int:
         window = self.shared.engine.info.window
         return self.allowance + 1 if window is None else window - self.context.tokens
+
+    async def warm(self) -> None:
+        """Evaluate the context once, so that the branches which are about to fork from it find it in the cache."""
+        shared = self.shared
+        granted = shared.ledger.reserve(1)
+        try:
+            request = Request(
+                self.context, 0, deadline=self.deadline, path=self.path, run_id=shared.run_id, watched=False
+            )
+            await self._ask(request, Kind.decode)
+        finally:
+            shared.ledger.settle(granted, 0)
+            self._last = None
 
     def replay(self, segment: Segment | None, finish: Finish, tokens: int) -> None:
         """Take what a request gave before the run was resumed."""
@@ -269,7 +291,7 @@ class Walk:
         tokens = charged(self.context, text, reusable)
         self.allowance -= tokens.generated
         self.context, self._last = context, finish
-        whole = "length" if finish and finish.reason == "length" else "done"
+        whole = "length" if finish and finish.reason == "length" and text.count else "done"
         self.recorder.close("failed" if outcome == "failed" else whole if finish else outcome, tokens, phases_of(text))
 
 

@@ -159,7 +159,7 @@ def test_what_cannot_be_read_is_one_line_and_exit_status_2(tmp_path: Path) -> No
         ([str(tmp_path)], "Is a directory"),
         ([str(tmp_path / "latin")], "not UTF-8 at byte 3"),
         (["--dialect", "none", "-"], "no dialect 'none'; shipped: apr,"),
-        (["--dialect", "apr", "-"], "cannot be parsed yet"),
+        (["--dialect", "apr", "-"], "cannot be parsed"),
     ):
         result = apr_parse(*arguments, stdin="")
         assert (result.exit_code, result.stdout) == (2, "")

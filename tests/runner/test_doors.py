@@ -172,7 +172,7 @@ async def test_an_untrained_engine_gets_the_teaching_in_its_prompt() -> None:
     assert engine.requests[0].context.text == f"{THREADWEAVER.teach}\nQ\nA\nR\n"
 
 
-@pytest.mark.parametrize("name", ["apr", "asyncthink", "parathinker"])
+@pytest.mark.parametrize("name", ["apr", "asyncthink"])
 def test_a_dialect_that_cannot_run_yet_is_refused(name: str) -> None:
     with pytest.raises(DialectError, match=f"dialect {name} can be looked at, but not run yet"):
         Settings(load_dialect(name))

@@ -36,7 +36,7 @@ def payloads() -> Iterator[str]:
     for name in dialect_names():
         dialect = load_dialect(name)
         tags |= {tag.replace("{n}", "1") for tag in dialect.tags.roles()}
-        if dialect.runs:
+        if dialect.reads:
             yield block("x", "y", dialect=dialect)
             yield closed("now ", dialect) + block("x", dialect=dialect) + dialect.join_tail
     for tag in sorted(tags):
@@ -69,7 +69,7 @@ def control_ids(engine: ScriptedEngine, context: Context, *origins: Origin) -> s
     return ids & set(engine.vocabulary.tags.values())
 
 
-@pytest.mark.parametrize("name", [name for name in dialect_names() if load_dialect(name).runs])
+@pytest.mark.parametrize("name", [name for name in dialect_names() if load_dialect(name).reads])
 async def test_no_prompt_opens_a_block(name: str) -> None:
     chosen = load_dialect(name)
     for payload in PAYLOADS:
