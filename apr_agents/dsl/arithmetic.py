@@ -48,8 +48,7 @@ def arithmetic(answer: str, *, numbers: tuple[int, ...], target: int, negative: 
         return Checked(False, f"the answer has {len(answer)} characters; expected at most {MAX_ANSWER}")
     at_hand = list(numbers)
     value = None
-    written = [text for part in _SEPARATOR.split(answer) if (text := part.strip())]
-    for place, text in enumerate(written, start=1):
+    for place, text in enumerate(_written(answer), start=1):
         step = _step(text)
         if step is None:
             return Checked(False, f"step {place} is {text[:60]!r}; expected `a op b = c` in whole numbers")
@@ -66,6 +65,15 @@ def arithmetic(answer: str, *, numbers: tuple[int, ...], target: int, negative: 
         return Checked(False, f"the last step gives {value}; the target is {target}")
     over = f"not used: {_listed(at_hand[:-1])}" if len(at_hand) > 1 else "every number is used"
     return Checked(True, f"each step is true and the last gives {target}; {over}")
+
+
+def written_steps(answer: str) -> list[Step | None]:
+    """The steps of an answer as they are written, true or not; None for what is none."""
+    return [_step(text) for text in _written(answer[:MAX_ANSWER])]
+
+
+def _written(answer: str) -> list[str]:
+    return [text for part in _SEPARATOR.split(answer) if (text := part.strip())]
 
 
 def _step(text: str) -> Step | None:
