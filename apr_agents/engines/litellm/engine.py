@@ -107,6 +107,8 @@ class LiteLLMEngine:
                 chunk = await self._next(call)
             except EngineError as error:
                 raise self._named(error, call) from error.__cause__
+            if chunk.finish is not None:
+                self._opened.room.learn(call.request.context, chunk.finish.usage.prompt)
             yield chunk
 
     async def _next(self, call: Call) -> Chunk:
@@ -122,7 +124,7 @@ class LiteLLMEngine:
         """Have LiteLLM send it; a plain answer of a provider whose wire is not known is the whole answer."""
         opened = self._opened
         left = self._left(call)
-        fields = {"messages": self._messages(call.request), "max_tokens": opened.room(call.request)}
+        fields = {"messages": self._messages(call.request), "max_tokens": opened.room.left(call.request)}
         response = await opened.way.ask(call, fields, left)
         if call.last is None and opened.is_plain(response):
             await call.put(plain_chunk(response, call.request))

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from apr_agents.context import Context
-from apr_agents.engines.base import EngineInfo, Message, Request
+from apr_agents.engines.base import EngineInfo, Message
 from apr_agents.engines.litellm.call import Calls
 from apr_agents.engines.litellm.clients import Witnesses
 from apr_agents.engines.litellm.config import read_config, router_arguments
 from apr_agents.engines.litellm.deployments import Deployment, Served
 from apr_agents.engines.litellm.loading import Foreign, load
 from apr_agents.engines.litellm.profiles import Profile
-from apr_agents.engines.litellm.speech import Files, Model, chat_prompt, read_model, room_for, text_prompt
+from apr_agents.engines.litellm.room import Room
+from apr_agents.engines.litellm.speech import Files, Model, chat_prompt, read_model, text_prompt
 from apr_agents.engines.litellm.ways import Direct, Routed, Way
 from apr_agents.engines.litellm.witness import Extend, Manner
 from apr_agents.engines.sglang.engine import SGLangEngine
@@ -48,6 +49,7 @@ class Opened:
     kind: Literal["text", "chat", "native"]
     """What its contexts are."""
     model: Model
+    room: Room
     info: EngineInfo
     natives: Mapping[str, SGLangEngine]
     """By address, the engines of native deployments."""
@@ -70,10 +72,6 @@ class Opened:
             return chat_prompt(messages, variables)
         return text_prompt(self.model, self.info.name, messages, variables)
 
-    def room(self, request: Request) -> int:
-        """The tokens that this request may generate. Raises ContextFull where there is no room."""
-        return request.max_tokens if self.kind == "native" else room_for(request, self.info.window, self.model)
-
     def is_plain(self, response: Foreign) -> bool:
         """Whether this answer came from a provider whose wire is not known."""
         said: Mapping[str, Any] = getattr(response, "_hidden_params", None) or {}
@@ -95,13 +93,16 @@ async def open_litellm(wanted: Wanted) -> Opened:
         kind = _kind_of(wanted.model, way.deployments)
         info = EngineInfo(f"litellm:{wanted.model}", None, model.dialects)
         natives: dict[str, SGLangEngine] = {}
+        room = Room(None, None, chat=False)
         if kind == "native":
             natives = await _natives(wanted, way.deployments, stack)
             info = replace(next(iter(natives.values())).info, name=info.name)
         else:
             served = await _served(way.deployments, witnesses)
             info = replace(info, window=min((one.window for one in served if one.window), default=None))
-        return Opened(litellm, way, calls, kind, model, info, natives, stack.pop_all())
+            continues = all(one.profile.continues for one in served)
+            room = Room(info.window, model.tokenizer, chat=kind == "chat", continues=continues)
+        return Opened(litellm, way, calls, kind, model, room, info, natives, stack.pop_all())
     raise AssertionError  # the stack swallows nothing
 
 

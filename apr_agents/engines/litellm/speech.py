@@ -8,14 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from apr_agents.context import Context, Origin
-from apr_agents.engines.base import Message, Request
+from apr_agents.context import Context
+from apr_agents.engines.base import Message
 from apr_agents.engines.litellm.prompts import chat_context, text_context
 from apr_agents.engines.tokenizer import ChatFormat, Tokenizer, chat_format, find_tokenizer, read_text
-from apr_agents.errors import ContextFull, EngineError
-
-_GLUE = 16
-"""Tokens that a chat template may put around a message."""
+from apr_agents.errors import EngineError
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,24 +94,3 @@ def chat_prompt(messages: Sequence[Message], variables: Mapping[str, str]) -> Co
     """A prompt for chats. The template, and what its variables are, is the server's: `variables` are not sent."""
     del variables
     return chat_context(messages)
-
-
-def room_for(request: Request, window: int | None, model: Model) -> int:
-    """The tokens that this request may generate where contexts are text: a server refuses more than its window has.
-
-    Without a tokenizer a token is taken for three bytes. Raises ContextFull where there is no room at all.
-    """
-    if window is None:
-        return request.max_tokens
-    segments = request.context.segments
-    glue = _GLUE * (1 + sum(segment.origin is Origin.client for segment in segments))
-    size = sum(len(segment.text.encode("utf-8", "replace")) for segment in segments) + glue
-    if size + request.max_tokens > window:  # counted only where a token for each byte would be too many
-        size = glue + _count(request.context.text, model)
-    if size >= window:
-        raise ContextFull(f"the context has about {size} tokens, and the window is {window}; shorten the prompt")
-    return min(request.max_tokens, window - size)
-
-
-def _count(text: str, model: Model) -> int:
-    return len(model.tokenizer.sample(text)) if model.tokenizer else len(text.encode("utf-8", "replace")) // 3
