@@ -27,7 +27,10 @@ class EventReader:
 
     def feed(self, piece: bytes) -> list[bytes]:
         """The data of the events that these bytes complete. Raises StreamFault for what is no event stream."""
-        if b"\n" not in piece:
+        lines = piece.count(b"\n")
+        if lines == 2 and piece.startswith(b"data: ") and piece.endswith(b"\n\n") and not (self._size or self._data):
+            return [piece[6:-2].removesuffix(b"\r")]  # one event, as most pieces are
+        if not lines:
             self._keep(piece)
             return []
         first, *others = piece.split(b"\n")

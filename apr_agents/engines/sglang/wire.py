@@ -140,7 +140,7 @@ class Answer:
     def _read(self, data: bytes) -> tuple[Chunk, bool]:
         """What an event brings, and whether a stop that is spelled out ends it."""
         try:
-            payload = json.loads(data)
+            payload = json.loads(data.decode())
             if "error" in payload:
                 raise _given_up(payload["error"], self._count)
             meta = payload["meta_info"]
