@@ -8,15 +8,16 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, get_type_hints
+from typing import Final, cast, get_type_hints
 
 from apr_agents.dsl.arithmetic import arithmetic
 from apr_agents.dsl.checked import MAX_ANSWER, Check, Checked
-from apr_agents.dsl.inputs import Input, Value
 from apr_agents.dsl.naming import listed, suggestion
-from apr_agents.dsl.spec import Argument, CheckSpec, pattern_problem
-from apr_agents.dsl.templates import misreferences, render, sole_reference
-from apr_agents.errors import UsageError
+from apr_agents.dsl.parts import CheckSpec, Data, pattern_problem
+from apr_agents.dsl.scope import Scope, reference_type, unknown
+from apr_agents.dsl.templates import render, sole_reference, value_of
+from apr_agents.dsl.values import Value, as_json, is_list
+from apr_agents.errors import UsageError, WorkflowError
 
 
 def contains(answer: str, *, text: str) -> Checked:
@@ -56,7 +57,14 @@ _NOUNS: Final[Mapping[object, str]] = MappingProxyType(
 )
 _GIVEN: Final = "bool, int, float, str, tuple[int, ...], re.Pattern[str]"
 _FITS: Final[Mapping[str, tuple[object, ...]]] = MappingProxyType(
-    {"integer": (int, float), "number": (float,), "integers": (tuple[int, ...],), "text": ()}
+    {
+        "integer": (int, float),
+        "number": (float,),
+        "boolean": (bool,),
+        "integers": (tuple[int, ...],),
+        "list": (tuple[int, ...],),
+        "any": (bool, int, float, tuple[int, ...]),
+    }
 )
 
 
@@ -72,7 +80,8 @@ def answer_in(text: str, marker: str | None) -> str | None:
 def run_check(
     spec: CheckSpec, answer: str | None, values: Mapping[str, Value], checks: Mapping[str, Check] = CHECKS
 ) -> Checked:
-    """What the named check says of this answer (None: there is none), with the inputs' values in its arguments."""
+    """What the named check says of this answer (None: there is none), with the values in its arguments. Raises
+    WorkflowError for a value that is not what it takes."""
     if answer is None:
         return Checked(False, "there is no answer")
     check = checks[spec.name]
@@ -80,9 +89,7 @@ def run_check(
     return check(answer, **{name: _value(given, wanted[name].type, values) for name, given in spec.arguments.items()})
 
 
-def misuses(
-    spec: CheckSpec, inputs: Mapping[str, Input], checks: Mapping[str, Check]
-) -> Iterator[tuple[tuple[str, ...], str]]:
+def misuses(spec: CheckSpec, scope: Scope, checks: Mapping[str, Check]) -> Iterator[tuple[tuple[str, ...], str]]:
     """What is wrong with a workflow's check: where below it, and what. Raises UsageError for a check that is none."""
     check = checks.get(spec.name)
     if check is None:
@@ -93,7 +100,7 @@ def misuses(
     for name, argument in spec.arguments.items():
         if name not in wanted:
             yield ("arguments", name), f"unknown argument{suggestion(name, wanted)}; {spec.name} takes {listed(wanted)}"
-        elif what := _misfit(argument, wanted[name].type, inputs):
+        elif what := _misfit(argument, wanted[name].type, scope):
             yield ("arguments", name), what
     for name, one in wanted.items():
         if one.required and name not in spec.arguments:
@@ -117,16 +124,23 @@ def _parameters(name: str, check: Check) -> dict[str, _Parameter]:
     return {one.name: _Parameter(types[one.name], one.default is one.empty) for one in found}
 
 
-def _value(argument: Argument, wanted: object, values: Mapping[str, Value]) -> object:
+def _value(argument: Data, wanted: object, values: Mapping[str, Value]) -> object:
     """The argument with its references filled in, as the check wants it."""
     if not isinstance(argument, str):
         return argument
     if wanted == re.Pattern[str]:
         return re.compile(argument)
-    return render(argument, values) if wanted is str else values[sole_reference(argument) or ""]
+    if wanted is str:
+        return render(argument, values)
+    value = value_of(sole_reference(argument) or "", values)
+    found = tuple(value) if is_list(value) else value
+    kind = _type_of(cast("Data", found))
+    if kind != wanted and (kind, wanted) != (int, float):
+        raise WorkflowError((f"`{argument}` is {as_json(value)[:60]}; expected {_NOUNS[wanted]}",))
+    return found
 
 
-def _misfit(argument: Argument, wanted: object, inputs: Mapping[str, Input]) -> str | None:
+def _misfit(argument: Data, wanted: object, scope: Scope) -> str | None:
     """What is wrong with an argument that cannot be what is wanted."""
     expected = f"expected {_NOUNS[wanted]}"
     if not isinstance(argument, str):
@@ -136,15 +150,17 @@ def _misfit(argument: Argument, wanted: object, inputs: Mapping[str, Input]) -> 
         )
     if wanted == re.Pattern[str]:
         return pattern_problem(argument)
-    problem = next(misreferences(argument, inputs), None)
+    problem = next(unknown(argument, scope), None)
     if problem is not None or wanted is str:
         return problem
     name = sole_reference(argument)
     if name is None:
         return f"the text {argument[:60]!r}; {expected}"
-    kind = inputs[name].type
-    return None if wanted in _FITS[kind] else f"`{argument}` is of type {kind}; {expected}"
+    kind = reference_type(name, scope)
+    return None if wanted in _FITS.get(kind, ()) else f"`{argument}` is of type {kind}; {expected}"
 
 
-def _type_of(argument: Argument) -> object:
-    return tuple[int, ...] if isinstance(argument, tuple) else type(argument)
+def _type_of(argument: Data) -> object:
+    if isinstance(argument, (list, tuple)):
+        return tuple[int, ...] if all(type(item) is int for item in argument) else list
+    return type(argument)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
 
 from annotated_types import Len
 
 from apr_agents.dsl.kinds import FirstKey
-from apr_agents.dsl.parts import Data, Name, Pattern, Template, pattern_problem
+from apr_agents.dsl.parts import Data, Name, Pattern, Template, Values, pattern_problem
 
 Pair = tuple[Data, Data]
 
@@ -59,7 +58,7 @@ class CheckHolds:
     """One of the checks that there are, as in a step's `check`."""
     answer: Template
     """The text that is checked."""
-    arguments: Annotated[Mapping[str, Data], Len(0, 64)] = field(default_factory=dict[str, Data])
+    arguments: Values = field(default_factory=dict[str, Data])
     """What the check takes."""
 
 

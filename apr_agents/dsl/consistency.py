@@ -1,8 +1,7 @@
-"""What the parts of a workflow say of each other: names, references, and the check's arguments."""
+"""What the parts of a workflow say of each other: names, references and their types, functions, checks, joins."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, cast
@@ -11,31 +10,37 @@ from apr_agents.dialects import dialect_names, load_dialect
 from apr_agents.dialects.check import contradictions
 from apr_agents.dsl.checked import Check
 from apr_agents.dsl.checks import misuses
+from apr_agents.dsl.flow import NAME, NO_NAME, Flow
+from apr_agents.dsl.functions import registry
 from apr_agents.dsl.naming import listed, suggestion
-from apr_agents.dsl.places import Path
-from apr_agents.dsl.spec import DialectSpec, Reason, Workflow
-from apr_agents.dsl.templates import misreferences
-
-_INPUT = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-_FUNCTION = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
-
-Finding = tuple[Path, str]
-"""Where in the workflow, and what is wrong there."""
+from apr_agents.dsl.nesting import nesting
+from apr_agents.dsl.places import Finding
+from apr_agents.dsl.scope import Scope, unknown
+from apr_agents.dsl.spec import DialectSpec, Workflow
+from apr_agents.runner.calls import Function
 
 
-def inconsistencies(workflow: Workflow, checks: Mapping[str, Check]) -> Iterator[Finding]:
-    """All that is wrong with a workflow whose fields are each well formed."""
+def inconsistencies(
+    workflow: Workflow, checks: Mapping[str, Check], functions: Mapping[str, Function] | None = None
+) -> Iterator[Finding]:
+    """All that is wrong with a workflow whose fields are each well formed. `functions`: all that may be called; None:
+    those of the language are known, and others may come later."""
     for name in workflow.inputs:
-        if not _INPUT.fullmatch(name):
-            yield ("inputs", name), "not a name; expected letters, digits and `_`, at most 64, no digit first"
+        if not NAME.fullmatch(name):
+            yield ("inputs", name), NO_NAME
     if workflow.dialect is not None:
         for what in _in_dialect(workflow.dialect):
             yield ("dialect",), what
-    for position, step in enumerate(workflow.steps):
-        if not isinstance(step, Reason):
-            continue
-        for path, what in _in_step(workflow, step, checks):
-            yield ("steps", position, *path), what
+    known = registry(functions or {})
+    scope: Scope = {name: one.type for name, one in workflow.inputs.items()}
+    behind, _ = yield from Flow(checks, known, whole=functions is not None).steps(("steps",), workflow.steps, scope)
+    if workflow.result is not None:
+        for what in unknown(workflow.result, behind):
+            yield ("result",), what
+    if workflow.check is not None:
+        for path, what in misuses(workflow.check, behind, checks):
+            yield ("check", *path), what
+    yield from _too_deep(workflow)
 
 
 def _in_dialect(spec: DialectSpec) -> Iterator[str]:
@@ -46,14 +51,11 @@ def _in_dialect(spec: DialectSpec) -> Iterator[str]:
         yield from contradictions(replace(load_dialect(spec.name), **cast("Any", spec.overrides)))
 
 
-def _in_step(workflow: Workflow, step: Reason, checks: Mapping[str, Check]) -> Iterator[Finding]:
-    for what in misreferences(step.reason, workflow.inputs):
-        yield ("reason",), what
-    for position, name in enumerate(step.functions):
-        if not _FUNCTION.fullmatch(name):
-            yield ("functions", position), f"{name!r} is no function's name; expected letters, digits, `_`, `.` and `-`"
-        elif name in step.functions[:position]:
-            yield ("functions", position), f"`{name}` a second time; expected each function once"
-    if step.check is not None:
-        for path, what in misuses(step.check, workflow.inputs, checks):
-            yield ("check", *path), what
+def _too_deep(workflow: Workflow) -> Iterator[Finding]:
+    """Whether the author's own blocks are deeper than the budget lets any block be."""
+    depth = nesting(workflow.steps)
+    if workflow.budget.depth is not None and depth > workflow.budget.depth:
+        yield (
+            ("budget", "depth"),
+            f"{workflow.budget.depth}; the steps fork {depth} levels deep, expected at least that",
+        )

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
 
+from apr_agents.dsl.builtins import BUILTINS
 from apr_agents.errors import UsageError
 from apr_agents.runner.calls import Function
+
+
+def registry(given: Mapping[str, Function]) -> dict[str, Function]:
+    """What a workflow may call: the functions of the language, and those that are given, which come first."""
+    return {**BUILTINS, **given}
 
 
 def load_functions(file: Path) -> dict[str, Function]:

@@ -7,10 +7,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from apr_agents.dsl.consistency import Finding
 from apr_agents.dsl.kinds import NO_KIND, is_tag
 from apr_agents.dsl.naming import listed, suggestion
-from apr_agents.dsl.places import Path
+from apr_agents.dsl.places import Finding, Path
 from apr_agents.dsl.shapes import fields_at
 from apr_agents.dsl.spec import Workflow
 

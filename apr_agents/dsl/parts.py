@@ -25,8 +25,7 @@ Pattern = Annotated[str, Len(1, MAX_PATTERN)]
 """A regular expression, as Python reads it."""
 Data = TypeAliasType("Data", "bool | int | float | str | tuple[Data, ...] | Mapping[str, Data]")
 """A JSON value; text in it is a template, and text that is one reference is the value itself."""
-Argument = bool | int | float | str | tuple[int, ...]
-Arguments = Annotated[Mapping[str, Argument], Len(0, 64)]
+Values = Annotated[Mapping[str, Data], Len(0, 64)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +140,7 @@ class CheckSpec:
 
     name: Name
     """One of the checks that there are: `arithmetic`, `contains`, `equals`, `matches`, or the Python caller's own."""
-    arguments: Arguments = field(default_factory=dict[str, Argument])
+    arguments: Values = field(default_factory=dict[str, Data])
     """What the check takes. An argument that is one reference, `${numbers}`, is the input's value itself."""
 
 

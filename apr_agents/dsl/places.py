@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 Path = tuple[str | int, ...]
 """The keys and positions from the top of a document to a value."""
+
+Finding = tuple[Path, str]
+"""Where in a workflow, and what is wrong there."""
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 
@@ -18,6 +22,18 @@ class Place:
 
     line: int = 1
     column: int = 1
+
+
+def at(path: Path, problems: Iterable[str]) -> Iterator[Finding]:
+    """These problems, all of this place."""
+    for what in problems:
+        yield path, what
+
+
+def below(path: Path, findings: Iterable[Finding]) -> Iterator[Finding]:
+    """These findings, each of a place below this one."""
+    for inner, what in findings:
+        yield (*path, *inner), what
 
 
 def show(path: Path) -> str:

@@ -11,8 +11,6 @@ from annotated_types import Len
 from apr_agents.dsl.conditions import Above, AllOf, AnyOf, Below, CheckHolds, Condition, Empty, Equals, Matches, Not
 from apr_agents.dsl.inputs import Input
 from apr_agents.dsl.parts import (
-    Argument,
-    Arguments,
     Binding,
     BudgetSpec,
     CheckSpec,
@@ -23,6 +21,7 @@ from apr_agents.dsl.parts import (
     Pattern,
     SamplingSpec,
     Template,
+    Values,
     pattern_problem,
 )
 from apr_agents.dsl.steps import (
@@ -40,10 +39,10 @@ from apr_agents.dsl.steps import (
 )
 
 __all__ = [
-    "Above", "AllOf", "AnyOf", "Argument", "Arguments", "Below", "Binding", "BudgetSpec", "Call", "CheckHolds",
+    "Above", "AllOf", "AnyOf", "Below", "Binding", "BudgetSpec", "Call", "CheckHolds",
     "CheckSpec", "Condition", "Data", "DialectSpec", "Empty", "Equals", "Fork", "Generate", "Input", "JoinSpec",
     "Map", "Matches", "Name", "Not", "Pattern", "Reason", "Repeat", "SamplingSpec", "Score", "Select", "Step",
-    "Steps", "Template", "When", "Workflow", "pattern_problem",
+    "Steps", "Template", "Values", "When", "Workflow", "pattern_problem",
 ]  # fmt: skip
 
 
@@ -65,3 +64,5 @@ class Workflow:
     """The bounds of the run, over all its steps."""
     result: Data | None = None
     """What comes out, such as `${best}`; without it the value of the last step."""
+    check: CheckSpec | None = None
+    """A check of what comes out, as text."""

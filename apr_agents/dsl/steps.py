@@ -19,12 +19,11 @@ from apr_agents.dsl.parts import (
     Pattern,
     SamplingSpec,
     Template,
+    Values,
     pattern_problem,
 )
 
 MAX_ROUNDS = 10_000
-
-Values = Annotated[Mapping[str, Data], Len(0, 64)]
 
 
 @dataclass(frozen=True, slots=True)

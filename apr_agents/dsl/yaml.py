@@ -12,14 +12,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from apr_agents.dsl.checked import Check
 from apr_agents.dsl.checks import CHECKS
-from apr_agents.dsl.consistency import Finding, inconsistencies
+from apr_agents.dsl.consistency import inconsistencies
 from apr_agents.dsl.guard import MAX_BYTES, Document, decode, read
 from apr_agents.dsl.kinds import key_of
 from apr_agents.dsl.misshapen import misshapen
-from apr_agents.dsl.places import Path, Place, show
+from apr_agents.dsl.places import Finding, Path, Place, show
 from apr_agents.dsl.shapes import written_out
 from apr_agents.dsl.spec import Workflow
 from apr_agents.errors import WorkflowError
+from apr_agents.runner.calls import Function
 
 MAX_PROBLEMS = 50
 
@@ -34,8 +35,13 @@ class WorkflowFile(BaseModel):
     workflow: Workflow
 
 
-def load_workflow(file: pathlib.Path, checks: Mapping[str, Check] = CHECKS) -> Workflow:
-    """The workflow in this file. Raises WorkflowError: unreadable, or all its problems with their places."""
+def load_workflow(
+    file: pathlib.Path, checks: Mapping[str, Check] = CHECKS, functions: Mapping[str, Function] | None = None
+) -> Workflow:
+    """The workflow in this file; `functions` as of `parse_workflow`.
+
+    Raises WorkflowError: unreadable, or all its problems with their places.
+    """
     try:
         with file.open("rb") as stream:
             raw = stream.read(MAX_BYTES + 1)
@@ -43,11 +49,15 @@ def load_workflow(file: pathlib.Path, checks: Mapping[str, Check] = CHECKS) -> W
         raise WorkflowError((f"{file}: {error.strerror or error}; expected a workflow file",)) from error
     if len(raw) > MAX_BYTES:
         raise WorkflowError((f"{file}:1:1 $: larger than {MAX_BYTES} bytes; expected a smaller file",))
-    return parse_workflow(decode(raw, str(file)), str(file), checks)
+    return parse_workflow(decode(raw, str(file)), str(file), checks, functions)
 
 
-def parse_workflow(text: str, name: str, checks: Mapping[str, Check] = CHECKS) -> Workflow:
+def parse_workflow(
+    text: str, name: str, checks: Mapping[str, Check] = CHECKS, functions: Mapping[str, Function] | None = None
+) -> Workflow:
     """The workflow in this text, called `name` in errors. Raises WorkflowError with all problems of one kind at once.
+
+    `functions`: all that its steps may call beside those of the language; None: not known yet, and not looked at.
 
     The kinds, in order: what is no plain YAML (the first place only), fields of a wrong shape, and fields that do
     not go together.
@@ -61,7 +71,7 @@ def parse_workflow(text: str, name: str, checks: Mapping[str, Check] = CHECKS) -
         errors = error.errors(include_url=False)[: MAX_PROBLEMS + 1]
         findings = empty + misshapen(errors, document.data, {path for path, _ in empty})
         raise _refused(name, document, findings) from None
-    findings = empty or list(islice(inconsistencies(workflow, checks), MAX_PROBLEMS + 1))
+    findings = empty or list(islice(inconsistencies(workflow, checks, functions), MAX_PROBLEMS + 1))
     if findings:
         raise _refused(name, document, findings)
     return workflow

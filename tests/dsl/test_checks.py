@@ -8,7 +8,7 @@ from apr_agents.dsl.checked import Check, Checked
 from apr_agents.dsl.checks import CHECKS, answer_in, run_check
 from apr_agents.dsl.execute import only_step
 from apr_agents.dsl.inputs import Value
-from apr_agents.dsl.spec import Argument, CheckSpec
+from apr_agents.dsl.spec import CheckSpec, Data
 from apr_agents.dsl.yaml import parse_workflow
 from apr_agents.errors import UsageError, WorkflowError
 
@@ -60,7 +60,7 @@ def test_the_answer_stands_behind_the_last_marker(text: str, marker: str | None,
     ],
 )
 def test_a_check_with_its_arguments(
-    name: str, arguments: dict[str, Argument], answer: str | None, *, ok: bool, detail: str
+    name: str, arguments: dict[str, Data], answer: str | None, *, ok: bool, detail: str
 ) -> None:
     assert run_check(CheckSpec(name, arguments), answer, VALUES) == Checked(ok, detail)
 
