@@ -6,12 +6,13 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import wraps
-from typing import Any, cast
+from typing import Any, cast, get_type_hints
 
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.errors import GraphBubbleUp
+from pydantic import BaseModel, create_model
 
 from apr_agents.errors import UsageError
 from apr_agents.integrations.langchain import as_function
@@ -59,11 +60,23 @@ def _graph(runnable: Runnable[Any, Any]) -> Function:
     told = inspect.getdoc(runnable) if type(runnable).__doc__ != runnable.__doc__ else ""
 
     async def answer(**arguments: Any) -> object:  # noqa: ANN401
-        return _shown(await runnable.ainvoke(arguments))
+        return _shown(await runnable.ainvoke({key: value for key, value in arguments.items() if value is not None}))
 
-    schema = runnable.get_input_schema()
+    schema = _arguments_of(runnable, name)
     tool = StructuredTool(name=name, description=told or f"the graph {name}", args_schema=schema, coroutine=answer)
     return as_function(tool)
+
+
+def _arguments_of(runnable: Runnable[Any, Any], name: str) -> type[BaseModel]:
+    """The fields of its input; a list of messages is shown to the model as a text, which graphs take for a question."""
+    declared = cast("object", runnable.InputType)
+    if not isinstance(declared, type) or not (hints := get_type_hints(declared)):
+        return cast("type[BaseModel]", runnable.get_input_schema())
+    needed = getattr(declared, "__required_keys__", hints)
+    fields: dict[str, Any] = {
+        key: (str if "Message" in str(hint) else hint, ... if key in needed else None) for key, hint in hints.items()
+    }
+    return create_model(name, **fields)
 
 
 def _shown(result: object) -> object:
