@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import partial
 
-import anyio
-
-from apr_agents.accounting.threadweaver import TAGS
 from apr_agents.context import Context, ids_of
-from apr_agents.dialects import Dialect
 from apr_agents.engines.base import Engine, Message
 from apr_agents.errors import EngineError
 from apr_agents.paths import BranchPath
-from apr_agents.prefixes import PrefixIndex
 from apr_agents.runner.answer import answer_of
-from apr_agents.runner.budget import Ledger
 from apr_agents.runner.calls import describe
 from apr_agents.runner.driver import go
 from apr_agents.runner.journal import Journal
+from apr_agents.runner.live import ANSWERED, Live
 from apr_agents.runner.outcome import Outcome
-from apr_agents.runner.progress import Progress
-from apr_agents.runner.recorder import Recorder
 from apr_agents.runner.settings import Settings
-from apr_agents.runner.shared import End, Shared, engine_errors
+from apr_agents.runner.shared import End, engine_errors
 from apr_agents.runner.spawner import Spawner, TaskSpawner, background
-from apr_agents.runner.stopwatch import Stopwatch
 from apr_agents.runner.walk import Walk
 from apr_agents.trace import Kind, Trace
-
-ANSWERED = "answered"
-"""The `ended` of a run that ended as it should."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +45,8 @@ class RunResult:
         return self.ended == ANSWERED
 
 
-class LiveRun:
-    """A run that goes on. Iterate over it for its progress; `result()` is its state at any time, whole at the end."""
+class LiveRun(Live):
+    """One question while it is answered. `result()` is its state at any time, whole at the end."""
 
     def __init__(
         self,
@@ -71,40 +57,11 @@ class LiveRun:
         journal: Journal | None = None,
         run_id: str | None = None,
     ) -> None:
-        self._engine = engine
+        super().__init__(engine, settings, spawner, journal, run_id)
         asked = (Message("user", question),) if isinstance(question, str) else tuple(question)
         self._messages = messages(asked, settings, engine.info.dialects)
-        self._settings = settings
-        self._send, self._receive = anyio.create_memory_object_stream[Progress](64)
-        self._run_id = run_id or secrets.token_hex(8)
-        self._started = datetime.now(UTC).isoformat(timespec="seconds")
-        self._stopwatch = Stopwatch(engine.clock)
-        self._recorder = Recorder("", self._stopwatch)
-        self._spawner = spawner
-        self._journal = journal
         self._prompt: Context | None = None
         self._walk: Walk | None = None
-        self._end: tuple[str, str] | None = None
-        self._wall: float | None = None
-        self.watched = True
-        """Whether anyone reads the progress; set to False, none is sent."""
-
-    def __aiter__(self) -> AsyncIterator[Progress]:
-        return self._receive
-
-    async def drive(self) -> None:
-        """Run to the end; the door's task calls this, once."""
-        with self._send, anyio.CancelScope() as scope:
-            try:
-                async with background(partial(self._expire, scope)):
-                    self._conclude(await self._go())
-            finally:
-                self._wall = self._recorder.now()
-
-    def close(self) -> None:
-        """Nobody reads the progress any more; the door calls this when it is left."""
-        self._send.close()
-        self._receive.close()
 
     async def _go(self) -> End:
         settings, engine = self._settings, self._engine
@@ -116,81 +73,23 @@ class LiveRun:
             self._recorder.close("failed")
             return End("failed", str(error))
         self._recorder.close()
-        shared = Shared(
-            engine=engine,
-            settings=settings,
-            spawner=self._spawner,
-            ledger=Ledger(settings.budget),
-            places=anyio.CapacityLimiter(settings.budget.concurrency),
-            prefixes=PrefixIndex(),
-            run_id=self._run_id,
-            watched=lambda: self.watched,
-            tell=self._tell,
-            journal=self._journal,
-        )
-        deadline = self._stopwatch.start + settings.budget.seconds
-        self._walk = Walk(shared, BranchPath(), self._prompt, self._recorder, settings.budget.tokens, None, deadline)
+        tokens = settings.budget.tokens
+        self._walk = Walk(self._shared(), BranchPath(), self._prompt, self._recorder, tokens, None, self._deadline)
         return await go(self._walk)
-
-    async def _expire(self, scope: anyio.CancelScope) -> None:
-        """End the run when its seconds are used up."""
-        await self._stopwatch.sleep_until(self._settings.budget.seconds)
-        self._stop("seconds", f"the run's budget of {self._settings.budget.seconds:g} seconds is used up")
-        scope.cancel()
-
-    async def _tell(self, progress: Progress) -> None:
-        if not self.watched:
-            return
-        try:
-            self._send.send_nowait(progress)
-        except anyio.WouldBlock:  # only then, since each wait costs a turn of the event loop
-            await self._send.send(progress)
-
-    def _conclude(self, end: End) -> None:
-        if end.reason in ("eos", "closed"):
-            self._stop(ANSWERED, "")
-        else:
-            self._stop(end.reason, end.detail)
-
-    def _stop(self, ended: str, detail: str) -> None:
-        self._end = self._end or (ended, detail)
 
     def result(self) -> RunResult:
         """What the run has now. Before its end, and after it was left early, `ended` is `cancelled`."""
-        ended, detail = self._end or ("cancelled", "the run was left before its end")
+        ended, detail = self._ending()
         segments = self._walk.context.since(self._prompt) if self._walk and self._prompt else ()
         text = "".join(segment.text for segment in segments)
+        known = self._walk is not None and self._walk.context.segment.ids is not None
         return RunResult(
             answer=answer_of(text, self._settings.dialect),
             text=text,
             ended=ended,
             detail=detail,
             outcomes=tuple(self._walk.outcomes) if self._walk else (),
-            trace=self._trace(ended),
-        )
-
-    def _trace(self, ended: str) -> Trace:
-        records = self._recorder.records()
-        response = None
-        if self._walk and self._prompt and self._walk.context.segment.ids is not None:
-            response = ids_of(self._walk.context.since(self._prompt))
-        notes = list(records.notes)
-        if self._settings.mode == "adaptive" and not records.blocks:
-            notes.append("the model opened no block: the run was sequential")
-        return Trace(
-            run_id=self._run_id,
-            engine=self._engine.info.name,
-            dialect=self._settings.dialect.name,
-            mode=self._settings.mode,
-            started=self._started,
-            wall=self._recorder.now() if self._wall is None else self._wall,
-            ended=ended,
-            spans=records.spans,
-            blocks=records.blocks,
-            branches=records.branches,
-            response=response,
-            tags=_published_tags(self._engine, self._settings.dialect),
-            notes=tuple(notes),
+            trace=self._trace(ids_of(segments) if known else None, may_fork=self._settings.mode == "adaptive"),
         )
 
 
@@ -244,11 +143,3 @@ def messages(question: Sequence[Message], settings: Settings, trained: Sequence[
     told = [settings.dialect.teach] if settings.dialect.name not in trained and settings.dialect.teach else []
     told += [describe(settings.functions)] if settings.functions else []
     return (Message("system", "\n\n".join(told)), *question) if told else tuple(question)
-
-
-def _published_tags(engine: Engine, dialect: Dialect) -> dict[str, int] | None:
-    """The ids of the four tags of ThreadWeaver's figures; None unless the dialect has them and each is one token."""
-    roles = dialect.tags.roles()
-    ids = {tag: engine.encode(tag, control=True) for tag in TAGS if tag in roles}
-    single = {tag: one[0] for tag, one in ids.items() if one is not None and len(one) == 1}
-    return single if len(single) == len(TAGS) else None
