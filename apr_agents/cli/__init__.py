@@ -8,6 +8,8 @@ import click
 
 _COMMANDS = {
     "run": "answer a workflow's question, forking where the model decides to",
+    "check": "whether workflow files are well formed, with all problems at once",
+    "schema": "the JSON Schema of workflow files, for editors",
     "report": "the account of a stored trace",
     "doctor": "what an engine is and can do, and which of its settings cost prefix hits or figures",
     "parse": "the blocks of a stored transcript, and what is malformed in them",
