@@ -22,7 +22,10 @@ from rich.table import Table
 
 from benchmarks.figure import Figure
 
-HERE = {name: (name,) for name in ("parser", "driver", "embedded", "trajectories", "forkjoin", "ahead", "metered")}
+HERE = {
+    **{name: (name,) for name in ("parser", "driver", "embedded", "trajectories", "forkjoin", "ahead", "metered")},
+    "forkjoin-scripted": ("forkjoin", "--engine", "scripted"),
+}
 SERVERS = {
     "client": ("client",),
     "forkjoin-sglang": ("forkjoin", "--engine", "sglang"),

@@ -11,6 +11,7 @@ from apr_agents.engines.base import Request
 from apr_agents.engines.sglang import SGLangEngine
 from apr_agents.errors import StreamFault
 from benchmarks.chunks import CHUNKS, chunk_server, completions, native
+from benchmarks.client import reads
 from benchmarks.readers import bare, sglang
 
 
@@ -46,3 +47,11 @@ async def test_a_deadline_ends_a_stream_that_drips() -> None:
                         pass
             assert caught.value.fault == "timeout"
             assert engine.clock.now() >= deadline
+
+
+@pytest.mark.enable_socket
+def test_each_reader_is_a_process_of_its_own_and_its_cost_a_ratio() -> None:
+    with chunk_server() as url:
+        ours, theirs = (reads(reader, f"{url}/burst/generate", 4, 1)[0] for reader in ("sglang", "bare"))
+    assert ours.whole == theirs.whole == 4
+    assert min(ours.peak, theirs.peak) > 10_000_000
