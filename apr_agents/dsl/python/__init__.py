@@ -1,0 +1,1 @@
+"""The Python front end of the language: functions whose steps are traced once into a workflow."""
