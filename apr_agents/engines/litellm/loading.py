@@ -10,6 +10,7 @@ from apr_agents.errors import EngineUnavailable
 
 Foreign: TypeAlias = Any
 """A value of LiteLLM's, which has no types that would hold."""
+LEFT_BEHIND = r"coroutine '(BaseLLMHTTPHandler|OpenAI\w+|SGLangProvider)\.\w+' was never awaited"
 
 
 def load() -> Foreign:
@@ -26,5 +27,7 @@ def load() -> Foreign:
     warnings.filterwarnings(
         "ignore", "Item '.*' on TypedDict class '.*' is using the `ReadOnly` qualifier", UserWarning
     )
+    # A request that is cancelled while LiteLLM prepares it leaves a coroutine behind, which had sent nothing yet.
+    warnings.filterwarnings("ignore", LEFT_BEHIND, RuntimeWarning)
     litellm.suppress_debug_info = True
     return litellm

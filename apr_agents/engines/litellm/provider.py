@@ -30,7 +30,7 @@ from apr_agents.engines.litellm.deployments import NATIVE
 from apr_agents.engines.litellm.faults import hidden, theirs
 from apr_agents.engines.litellm.loading import Foreign, load
 from apr_agents.engines.sglang.engine import SGLangEngine
-from apr_agents.errors import AprError, EngineError, UsageError
+from apr_agents.errors import AprError, EngineError, EngineUnavailable, UsageError
 
 litellm = load()
 _Base: Any = litellm.CustomLLM
@@ -161,7 +161,7 @@ async def _carry(call: Call, given: Mapping[str, Any]) -> None:
         call.start(base)
         engine = call.natives.get(base)
         if engine is None:
-            raise EngineError(f"{base} could not be reached when the engine was opened", again=True)
+            raise EngineUnavailable(f"{base} could not be reached when the engine was opened", again=True)
         async with engine.stream(call.request) as chunks:
             async for chunk in chunks:
                 await call.put(chunk)
