@@ -136,13 +136,13 @@ async def _address(saver: Any) -> dict[str, Any]:  # noqa: ANN401
     """How a Postgres saver's database is reached."""
 
     async def ask() -> dict[str, Any]:
-        if not hasattr(saver.conn, "connection"):
+        if hasattr(saver.conn, "info"):
             return _parameters(saver.conn.info)
         async with saver.conn.connection() as session:
             return _parameters(session.info)
 
     def block() -> dict[str, Any]:
-        if not hasattr(saver.conn, "connection"):
+        if hasattr(saver.conn, "info"):
             return _parameters(saver.conn.info)
         with saver.conn.connection() as session:
             return _parameters(session.info)

@@ -56,9 +56,11 @@ def run_graph(name: str) -> CompiledStateGraph[Any, Any, Any, Any]:
 
 async def _run(state: _Run, config: RunnableConfig) -> _Run:
     asked = cast("Asked", config.get("configurable", {})[ASKED])
+    tasks = Tasks(config)
+    await tasks.seal()  # so that whatever is stored from here on hangs on checkpoints that are stored, too
     teller = Teller(asked.config, asked.writer, asked.run_id, asked.name)
     try:
-        result = await _told(asked, Tasks(config), teller)
+        result = await _told(asked, tasks, teller)
         if result.ended == "failed":
             raise EngineError(result.detail, result.text)
     except BaseException as error:

@@ -42,9 +42,17 @@ def by_turn(script: dict[str, Any]) -> Script:
         replies = script.get(str(request.path), "")
         turns = [replies] if isinstance(replies, (str, Reply)) else replies
         seeds = [request_seed(0, request.path, turn) for turn in range(1, len(turns) + 1)]
-        return turns[seeds.index(request.sampling.seed)]
+        return _rest(turns[seeds.index(request.sampling.seed)], request)
 
     return said
+
+
+def _rest(reply: str | Reply, request: Request) -> str | Reply:
+    """What is left to say of a block when a run is resumed behind some of its outlines."""
+    if isinstance(reply, Reply) or "<Outlines>" not in reply:
+        return reply
+    said = request.context.text
+    return reply[max(end for end in range(len(reply)) if said.endswith(reply[:end])) :]
 
 
 def node(

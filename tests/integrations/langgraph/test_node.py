@@ -18,8 +18,6 @@ from apr_agents.runner import Budget, Settings, run
 from tests.integrations.langgraph.graphs import ASKED, SCRIPT, answer, around, by_turn, config, node, six
 from tests.support.scripts import QUESTION, THREADWEAVER
 
-pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.beta_decorator.LangChainBetaWarning")
-
 
 @pytest.fixture(params=["top", "inside", "inside, saved"])
 def graph(request: pytest.FixtureRequest) -> Any:  # noqa: ANN401
