@@ -30,6 +30,7 @@ from langgraph.errors import GraphBubbleUp
 from apr_agents.accounting import Report, account
 from apr_agents.clock import Clock, MonotonicClock
 from apr_agents.integrations.langchain.agent import trace_of
+from apr_agents.integrations.langchain.hearing import TracedChunk
 from apr_agents.integrations.langchain.seen import IN_BRANCH, IN_RUN, Heard, Moment, Seen
 from apr_agents.runner.run import ANSWERED
 from apr_agents.trace import Tokens, Trace
@@ -94,6 +95,10 @@ class AgentAccount(BaseCallbackHandler):
 
     def on_chat_model_start(self, serialized: dict[str, Any] | None, messages: Any, **given: Any) -> None:  # noqa: ANN401
         self._begin("model", serialized, given)
+
+    def on_llm_new_token(self, token: object, *, run_id: UUID, chunk: object = None, **given: Any) -> None:  # noqa: ANN401
+        if isinstance(chunk, TracedChunk) and chunk.trace:
+            self.on_trace(chunk.trace, run_id=run_id)
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **given: Any) -> None:  # noqa: ANN401
         self._end(run_id)

@@ -12,6 +12,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 
 from apr_agents.accounting import Report, account
 from apr_agents.errors import ContextFull, EngineError
+from apr_agents.integrations.langchain.hearing import TracedChunk
 from apr_agents.report.json import to_json
 from apr_agents.runner import RunResult
 from apr_agents.runner.run import ANSWERED
@@ -90,7 +91,7 @@ def chunk_of(item: Piece | Whole) -> ChatGenerationChunk:
         return ChatGenerationChunk(message=AIMessageChunk(content=item.content, additional_kwargs=said))
     usage, facts = facts_of(item.result)
     message = AIMessageChunk(content=item.content, usage_metadata=usage, response_metadata=facts, chunk_position="last")
-    return ChatGenerationChunk(message=message)
+    return TracedChunk.of(message, item.result.trace)
 
 
 class Sum:

@@ -7,6 +7,9 @@ from typing import Protocol, runtime_checkable
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import BaseMessageChunk
+from langchain_core.outputs import ChatGenerationChunk
+from pydantic import PrivateAttr
 
 from apr_agents.trace import Trace
 
@@ -25,3 +28,20 @@ def tell_trace(handlers: Sequence[BaseCallbackHandler], run_id: UUID | None, tra
     for handler in handlers:
         if run_id is not None and isinstance(handler, TraceListener):
             handler.on_trace(trace, run_id=run_id)
+
+
+class TracedChunk(ChatGenerationChunk):
+    """The last chunk of a run with its trace, for listeners: a model that streams is not told of their manager."""
+
+    _trace: Trace | None = PrivateAttr(default=None)
+
+    @classmethod
+    def of(cls, message: BaseMessageChunk, trace: Trace) -> TracedChunk:
+        """This message as a chunk; the trace is no part of what it sums to, prints or stores."""
+        chunk = cls(message=message)
+        chunk._trace = trace
+        return chunk
+
+    @property
+    def trace(self) -> Trace | None:
+        return self._trace
