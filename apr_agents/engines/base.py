@@ -50,8 +50,9 @@ class Request:
     run_id: str = ""
     """With `path` the affinity key: requests of one run share a prefix."""
     watched: bool = True
-    """Whether chunks before the last are of use. False: nobody reads them, and nothing but the end of the run can
-    cancel the request, so an engine may send one chunk where that is cheaper."""
+    """Whether each chunk is of use as soon as it is there. False: nobody reads them before the last, so an engine may
+    send fewer where that is cheaper. What was generated is kept all the same when the request is cut short, but for the
+    last tokens, as many as such a chunk has."""
 
 
 @dataclass(frozen=True, slots=True)

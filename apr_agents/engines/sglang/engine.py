@@ -98,7 +98,7 @@ class SGLangEngine:
         opened = self._opened
         stops = stops_of(request, lambda text: opened.tokens.encode(text, control=True))
         answer = Answer(stops, opened.tokens.decode)
-        streamed = self._streamed(request, opened.facts)
+        streamed = request.max_tokens > 0  # there is nothing to cut in a request for no new tokens
         with _named(self._address.url, request, answer):
             self._check(request, opened)
             async with self._sent(request, stops, answer, stream=streamed) as response:
@@ -149,11 +149,6 @@ class SGLangEngine:
         if left <= 0:
             raise StreamFault("timeout", "the deadline passed before the request was sent")
         return left + SLACK
-
-    @staticmethod
-    def _streamed(request: Request, facts: ServerFacts) -> bool:
-        """Whether chunks are worth their cost. Behind a router a stream is all that can be cancelled."""
-        return request.max_tokens > 0 and (request.watched or facts.router)
 
     def _check(self, request: Request, opened: Connected) -> None:
         """Raises EngineError for ids that the model does not know: a server would not survive them."""

@@ -12,6 +12,8 @@ from apr_agents.errors import ContextFull, EngineError, RequestRefused, StreamFa
 
 DONE = b"[DONE]"
 """The data of the event behind the last one."""
+UNWATCHED = 32
+"""Tokens of an event where nobody waits for each: what an answer that is cut short loses at most."""
 _TOO_LONG = ("context length", "longer than the model", "too long", "exceeds the maximum allowed length")
 
 
@@ -49,6 +51,8 @@ def body_of(
         "spaces_between_special_tokens": False,
         "no_stop_trim": True,
     }
+    if stream and not request.watched:
+        params["stream_interval"] = UNWATCHED
     if stops.ids:
         params["stop_token_ids"] = list(stops.ids)
     if stops.texts:

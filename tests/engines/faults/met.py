@@ -42,11 +42,19 @@ class Met:
     @property
     def sent(self) -> str:
         """The text in the events that were whole on the wire; empty where a client may have lost some of it."""
+        return self._said(len(self.answer.payloads)) if self.answer else ""
+
+    @property
+    def sent_before_finish(self) -> str:
+        """The same without the event of the finish: its text is given to no run before the end of the stream."""
+        return self._said(self.answer.finish) if self.answer else ""
+
+    def _said(self, most: int) -> str:
         if self.answer is None or not self.answer.streamed or any(map(self._loses, self.acts)):
             return ""
         body, frames = b"".join(act.data for act in self.acts if isinstance(act, Send)), self.answer.frames
         count = next((n for n, _ in enumerate(frames) if not body.startswith(b"".join(frames[: n + 1]))), len(frames))
-        return self.answer.wire.said(self.answer.payloads[:count])
+        return self.answer.wire.said(self.answer.payloads[: min(count, most)])
 
     def _loses(self, act: Act) -> bool:
         framed = isinstance(self.acts[0], Head) and self.acts[0].framing == "chunked"
@@ -76,8 +84,8 @@ def request_of(engine: Engine, transport: Transport, path: BranchPath, seconds: 
     """A branch's request, with this long to live."""
     prompt = engine.prompt([Message("user", "Numbers: 1 2 3")], {})
     deadline = None if seconds is None else engine.clock.now() + seconds
-    watched = transport.watched
-    return Request(prompt, 200, ("</Thread>",), deadline=deadline, path=path, run_id="r" * 16, watched=watched)
+    stops, most, watched = ("</Thread>",), 0 if transport.plain else 200, transport.watched
+    return Request(prompt, most, stops, deadline=deadline, path=path, run_id="r" * 16, watched=watched)
 
 
 async def freed(way: Way) -> None:

@@ -10,7 +10,7 @@ from apr_agents import Budget, JoinRule, RunResult, Settings, account, load_dial
 from apr_agents.errors import ContextFull
 from apr_agents.runner.outcome import Outcome
 from tests.engines.faults.met import TEXT, Met, freed
-from tests.engines.faults.scenarios import HANGS, NATIVE_ONLY, PLAIN, PLAIN_HANGS, STREAMED, Scenario, refuse
+from tests.engines.faults.scenarios import HANGS, NATIVE_ONLY, STREAMED, Scenario, refuse
 from tests.engines.faults.transports import LITELLM, TRANSPORTS, Transport, Way
 from tests.support.scripts import block
 from tests.support.servers.acts import Close, Reset
@@ -55,7 +55,7 @@ def faults_of(mets: Mapping[str, Met], does: Mapping[str, Scenario]) -> Faults:
 @pytest.mark.parametrize("name", TRANSPORTS)
 async def test_one_run_meets_every_fault_and_keeps_what_there_is(name: str) -> None:
     transport = TRANSPORTS[name]
-    scenarios = PLAIN if transport.plain else (*STREAMED, *(NATIVE_ONLY if transport.native else ()))
+    scenarios = (*STREAMED, *(NATIVE_ONLY if transport.native else ()))
     does = {f"1.{number}": scenario for number, scenario in enumerate(scenarios, 1)}
     mets = {path: Met() for path in does}
     async with transport.open(script_of(len(does)), faults_of(mets, does), window=2**16) as way:
@@ -79,7 +79,7 @@ def check_branch(way: Way, scenario: Scenario, met: Met, outcome: Outcome) -> No
     assert branch.outcome == ("truncated" if out.kind is ContextFull else "failed"), scenario.name
     assert way.double.url in branch.detail, scenario.name
     assert "\n" not in branch.detail
-    assert outcome.text.startswith(met.sent), scenario.name
+    assert outcome.text.startswith(met.sent_before_finish), scenario.name
     in_vain = out.wait is not None and out.wait > BIG.seconds
     lost = any(isinstance(act, Reset) for act in met.acts)  # then nothing may have been read
     may = (out.again is not False or lost) and not in_vain
@@ -124,8 +124,7 @@ async def test_a_run_that_no_server_lets_begin_fails_and_says_where(name: str) -
 @pytest.mark.parametrize("name", TRANSPORTS)
 async def test_a_server_that_hangs_holds_no_run_beyond_its_seconds(name: str) -> None:
     transport = TRANSPORTS[name]
-    hangs = dict(enumerate(PLAIN_HANGS if transport.plain else HANGS, 1))
-    does = {f"1.{number}": scenario for number, scenario in hangs.items()}
+    does = {f"1.{number}": scenario for number, scenario in enumerate(HANGS, 1)}
     mets = {path: Met() for path in does}
     async with transport.open(script_of(len(does) + 1), faults_of(mets, does)) as way:
         way.double.hang_abort = True

@@ -12,7 +12,7 @@ from apr_agents.errors import EngineError, EngineUnavailable, RequestRefused, St
 from apr_agents.paths import BranchPath
 from tests.engines.faults.met import TEXT, Met, freed, meet, request_of
 from tests.engines.faults.scenarios import HANGS, NATIVE_ONLY, PLAIN, PLAIN_HANGS, STREAMED, Broken, Scenario, streamed
-from tests.engines.faults.transports import LITELLM, TRANSPORTS, Way
+from tests.engines.faults.transports import LITELLM, PLAIN_TRANSPORTS, TRANSPORTS, Way
 from tests.support.servers.acts import Act, Answer, Close, Head, Raw, Reset, Send, Until
 from tests.support.servers.double import Fault, Generation
 
@@ -22,19 +22,21 @@ PATH = BranchPath.parse("1.2")
 SECONDS = 1.0
 """For a server that hangs."""
 
+ALL = {**TRANSPORTS, **PLAIN_TRANSPORTS}
+
 CASES = [
     pytest.param(name, scenario, id=f"{name}: {scenario.name}")
-    for name, transport in TRANSPORTS.items()
+    for name, transport in ALL.items()
     for scenario in (PLAIN if transport.plain else (*STREAMED, *(NATIVE_ONLY if transport.native else ())))
 ]
 
 
-def check(way: Way, scenario: Scenario, met: Met, path: BranchPath = PATH) -> None:
+def check(way: Way, scenario: Scenario, met: Met, path: BranchPath = PATH, *, plain: bool = False) -> None:
     if scenario.out is None:
         assert met.error is None, met.error
-        assert met.text == TEXT
         assert met.finish is not None
-        assert (met.finish.reason, met.finish.matched) == ("stop", "</Thread>")
+        ended = (met.text, met.finish.reason, met.finish.matched)
+        assert ended == (("", "length", None) if plain else (TEXT, "stop", "</Thread>"))
         return
     assert met.finish is None, "a fault passed for an answer"
     assert met.error is not None, "a fault passed in silence"
@@ -68,16 +70,16 @@ def test_the_table_has_thirty_faults_of_streams_and_each_has_a_name_of_its_own()
 
 @pytest.mark.parametrize(("name", "scenario"), CASES)
 async def test_a_fault_is_an_error_and_an_answer_is_none(name: str, scenario: Scenario) -> None:
-    transport, met = TRANSPORTS[name], Met()
+    transport, met = ALL[name], Met()
     async with transport.open({"1.2": TEXT}, lambda generation: met.plays(scenario)) as way:
         await meet(way.engine, request_of(way.engine, transport, PATH), met)
-        check(way, scenario, met)
+        check(way, scenario, met, plain=transport.plain)
         assert len(way.double.generations) == 1
 
 
-@pytest.mark.parametrize("name", TRANSPORTS)
+@pytest.mark.parametrize("name", ALL)
 async def test_a_server_that_hangs_is_left_at_the_deadline(name: str) -> None:
-    transport = TRANSPORTS[name]
+    transport = ALL[name]
     hangs = PLAIN_HANGS if transport.plain else HANGS
     paths = {str(PATH.child(1, number)): scenario for number, scenario in enumerate(hangs, 1)}
     mets = {path: Met() for path in paths}
@@ -100,7 +102,7 @@ async def test_a_server_that_hangs_is_left_at_the_deadline(name: str) -> None:
 
 
 @pytest.mark.parametrize("end", [Close(), Reset()], ids=["FIN", "RST"])
-@pytest.mark.parametrize("name", [name for name, transport in TRANSPORTS.items() if not transport.plain])
+@pytest.mark.parametrize("name", TRANSPORTS)
 async def test_what_was_read_before_a_connection_broke_is_kept(name: str, end: Act) -> None:
     transport, met, seen = TRANSPORTS[name], Met(), anyio.Event()
 
@@ -137,9 +139,9 @@ async def test_what_came_before_a_connection_broke_is_read_also_by_a_slow_reader
         assert TEXT.startswith(met.text)
 
 
-@pytest.mark.parametrize("name", TRANSPORTS)
+@pytest.mark.parametrize("name", ALL)
 async def test_a_reset_is_told_to_its_reader_and_to_nobody_else(name: str) -> None:
-    transport, seen = TRANSPORTS[name], anyio.Event()
+    transport, seen = ALL[name], anyio.Event()
 
     def fault(answer: Answer) -> Sequence[Act]:
         begun = [Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{")] if transport.plain else streamed(answer)
@@ -162,9 +164,9 @@ async def taken(way: Way) -> None:
         await anyio.sleep(0.001)
 
 
-@pytest.mark.parametrize("name", TRANSPORTS)
+@pytest.mark.parametrize("name", ALL)
 async def test_a_server_that_is_gone_is_named_with_its_address(name: str) -> None:
-    transport, met = TRANSPORTS[name], Met()
+    transport, met = ALL[name], Met()
     async with transport.open({"1.2": TEXT}, lambda generation: None) as way:
         url = way.double.url
         await way.stop()

@@ -41,9 +41,9 @@ class Transport:
 
     make: Callable[[str, Saying], Engine]
     watched: bool = True
-    """Whether requests are watched: where not, an engine may ask for plain answers."""
+    """Whether requests are watched: where not, an engine may ask for fewer events."""
     plain: bool = False
-    """Whether they are plain."""
+    """Whether they are for no new tokens, whose answers come in one piece."""
     native: bool = True
     """Whether the wire counts each event."""
     serving: Serving = field(default_factory=Serving)
@@ -85,10 +85,13 @@ def apr_sglang(url: str, saying: Saying) -> Engine:
 TRANSPORTS = {
     "sglang": Transport(sglang),
     "sglang-incremental": Transport(sglang, serving=Serving(incremental=True)),
-    "sglang-plain": Transport(sglang, watched=False, plain=True),
+    "sglang-unwatched": Transport(sglang, watched=False),
     "litellm-text": Transport(litellm_text, native=False),
     "litellm-chat": Transport(litellm_chat, native=False),
     "litellm-openai-chat": Transport(litellm_openai_chat, native=False),
     "apr-sglang": Transport(apr_sglang),
-    "apr-sglang-plain": Transport(apr_sglang, watched=False, plain=True),
+    "apr-sglang-unwatched": Transport(apr_sglang, watched=False),
 }
+"""For runs."""
+PLAIN_TRANSPORTS = {"sglang-warming": Transport(sglang, watched=False, plain=True)}
+"""For what a run evaluates ahead."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from itertools import pairwise
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -204,3 +205,10 @@ def test_a_request_says_all_that_matters() -> None:
             "custom_params": {"script": [1]},
         },
     }
+
+
+@pytest.mark.parametrize(("watched", "stream", "tokens"), [(True, True, None), (False, True, 32), (False, False, None)])
+def test_a_stream_that_nobody_watches_has_fewer_events(watched: bool, stream: bool, tokens: int | None) -> None:
+    request = Request(Context.of(Segment("a", (10,), Origin.client)), max_tokens=4, watched=watched)
+    params = cast("dict[str, object]", body_of(request, Stops({}, ()), "rid", stream=stream)["sampling_params"])
+    assert params.get("stream_interval") == tokens

@@ -30,6 +30,7 @@ def ask_of(body: Json, speaker: Speaker, default: Sequence[int]) -> Ask:
         stop_ids=tuple(sampling.get("stop_token_ids") or ()),
         keep_stop=bool(sampling.get("no_stop_trim", False)),
         special=not sampling.get("skip_special_tokens", True),
+        interval=int(sampling.get("stream_interval") or 1),
     )
 
 
@@ -42,7 +43,7 @@ class NativeWire:
     metrics: bool = True
 
     def payloads(self, steps: Sequence[Step], ask: Ask, cached: int, rid: str, *, streamed: bool) -> list[Json]:
-        shown = list(steps) if streamed else list(steps[-1:])
+        shown = [step for step in steps[:-1] if streamed and _is_sent(step, ask)] + list(steps[-1:])
         started = time.time()
         before = [Step("", ())] * len(shown)
         if self.incremental and streamed:
@@ -99,6 +100,11 @@ class NativeWire:
     def said(self, payloads: Sequence[Json]) -> str:
         texts = [payload["text"] for payload in payloads]
         return "".join(texts if self.incremental else texts[-1:])
+
+
+def _is_sent(step: Step, ask: Ask) -> bool:
+    """Whether a step is an event of its own: the first one, and then one each `stream_interval` tokens."""
+    return ask.interval <= 1 or len(step.ids) % ask.interval == 1
 
 
 def refused(message: str, *, streamed: bool) -> Json:

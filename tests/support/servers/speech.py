@@ -29,6 +29,8 @@ class Ask:
     """Whether the stop, or the end of text, is kept in the text."""
     special: bool = False
     """Whether special tokens are shown."""
+    interval: int = 1
+    """Tokens of an event."""
 
 
 @dataclass(frozen=True, slots=True)
