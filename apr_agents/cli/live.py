@@ -10,7 +10,8 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from apr_agents.runner.progress import Ended, Forked, Generated, Noted, Progress, Synthesis
+from apr_agents.dsl.places import show
+from apr_agents.runner.progress import Began, Ended, Forked, Generated, Noted, Progress, Synthesis
 
 Show = Callable[[Progress], None]
 
@@ -44,8 +45,9 @@ class Lines:
         self._quiet = True
 
     def show(self, progress: Progress) -> None:
-        line = "the first token" if self._quiet else line_of(progress)
-        self._quiet = False
+        line = line_of(progress)
+        if self._quiet and isinstance(progress, Generated):
+            self._quiet, line = False, "the first token"
         if line:
             self._console.print(f"{time.monotonic() - self._start:7.2f}s  {line}", soft_wrap=True, markup=False)
 
@@ -62,6 +64,8 @@ def line_of(progress: Progress) -> str | None:
             return f"{_where(path)}join {block}: {len(joined)} branches, the synthesis goes on"
         case Noted(path, note):
             return f"{_where(path)}{note}"
+        case Began(path, place, kind):
+            return f"{_where(path)}{show(place)[2:]}: {kind}"
         case Generated():
             return None
 
@@ -80,6 +84,7 @@ class LiveTree:
         self._counts: dict[str, int] = {}
         self._outlines: dict[str, str] = {}
         self._ended: dict[str, Ended] = {}
+        self._steps: dict[str, str] = {}
         self._note = ""
 
     def show(self, progress: Progress) -> None:
@@ -97,11 +102,15 @@ class LiveTree:
                 self._ended[branch.path] = progress
             case Noted(path, note):
                 self._note = f"{_where(path)}{note}"
+            case Began(path, place, kind):
+                self._steps[path] = f"{show(place)[2:]}: {kind}"
+                self._tails[path] = ""
             case Synthesis():
                 pass
 
     def render(self) -> RenderableType:
-        head = Text(f"{time.monotonic() - self._start:6.1f} s  {self._tokens} tokens", style="bold")
+        head = Text(f"{time.monotonic() - self._start:6.1f} s  {self._tokens} tokens  ", style="bold")
+        head.append(self._steps.get("", ""), style="bold")
         rows = map(self._row, list(self._outlines)[-40:])
         return Group(head, _tail(self._tails[""], 100), *rows, *([_tail(self._note, 100)] if self._note else []))
 

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from apr_agents.accounting import account
 from apr_agents.cli.refusal import Refusal
-from apr_agents.dsl.execute import Answered
+from apr_agents.dsl.live import Answered
 from apr_agents.report.json import Check, RunOutput, run_to_json
 from apr_agents.report.text import render
 from apr_agents.trace import Trace

@@ -15,15 +15,16 @@ import click
 from apr_agents.cli.live import watcher
 from apr_agents.cli.output import as_object, say, write_trace
 from apr_agents.cli.refusal import Refusal
-from apr_agents.dsl.execute import Answered, judge, question_of, settings_of
+from apr_agents.dsl.execute import stream_workflow
 from apr_agents.dsl.functions import load_functions
 from apr_agents.dsl.inputs import Value, read_inputs
-from apr_agents.dsl.spec import Workflow
+from apr_agents.dsl.live import Answered, LiveWorkflow
+from apr_agents.dsl.spec import Reason, Workflow
+from apr_agents.dsl.templates import render
 from apr_agents.dsl.yaml import load_workflow
 from apr_agents.engines.opening import open_engine
 from apr_agents.errors import AprError, EngineError, UsageError
-from apr_agents.runner import Function, RunResult, stream
-from apr_agents.runner.run import LiveRun
+from apr_agents.runner import Function
 
 _EXIT_INTERRUPTED = 130
 
@@ -99,35 +100,40 @@ class Job:
     ) -> None:
         self.workflow = workflow
         self.values: Mapping[str, Value] = read_inputs(workflow.inputs, inputs)
-        self.question = question_of(workflow, self.values)
         self.engine = open_engine(engine or workflow.engine or "embedded", read_options(options))
         self.functions: Mapping[str, Function] = load_functions(functions) if functions else {}
         self.mode: Literal["adaptive", "sequential"] = mode
         self.seed = seed
-        self.result: RunResult | None = None
+        self._answered: Answered | None = None
 
     async def run(self, watched: bool) -> None:
         """Run to the end, telling how it goes on standard error."""
         async with self.engine as engine:
-            settings = settings_of(self.workflow, engine, mode=self.mode, seed=self.seed, functions=self.functions)
-            live: LiveRun | None = None
+            live: LiveWorkflow | None = None
             try:
-                async with stream(engine, self.question, settings) as live:
+                async with stream_workflow(
+                    self.workflow, engine, self.values, mode=self.mode, seed=self.seed, functions=self.functions
+                ) as live:
                     with watcher(watched=watched) as show:
                         async for progress in live:
                             show(progress)
             finally:
                 # Also on Ctrl-C, and before the engine closes.
-                self.result = live.result() if live else None
+                self._answered = live.answered() if live else None
 
     def answered(self, *, interrupted: bool) -> Answered | None:
         """The answer and the check's verdict; None when it was interrupted before the run began."""
-        if self.result is None:
-            return None
-        result = self.result
-        if interrupted:
-            result = replace(result, ended="interrupted", trace=replace(result.trace, ended="interrupted"))
-        return judge(self.workflow, self.values, result)
+        answered = self._answered
+        if answered is None or not interrupted:
+            return answered
+        trace = replace(answered.result.trace, ended="interrupted")
+        return replace(answered, result=replace(answered.result, ended="interrupted", trace=trace))
+
+    @property
+    def question(self) -> str:
+        """What is asked: the text of a workflow that is one question, else the workflow's name."""
+        (first, *others) = self.workflow.steps
+        return render(first.reason, self.values) if isinstance(first, Reason) and not others else self.workflow.name
 
 
 def read_options(pairs: tuple[str, ...]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What steps give to those behind them, and how deep they fork."""
+"""What steps have inside them, what they give to those behind them, and how deep they fork."""
 
 from __future__ import annotations
 
@@ -7,16 +7,31 @@ from collections.abc import Iterator, Sequence
 from apr_agents.dsl.steps import Fork, Map, Repeat, Score, Step, When
 
 
+def inside(step: Step) -> Iterator[Sequence[Step]]:
+    """The sequences of steps inside a step."""
+    match step:
+        case Fork():
+            yield from step.fork.values()
+        case Map():
+            yield step.steps
+        case When():
+            yield from (step.then, step.else_)
+        case Repeat():
+            yield step.repeat
+        case _:
+            pass
+
+
 def bound(steps: Sequence[Step]) -> Iterator[str]:
     """The names that these steps give to those behind them."""
     for step in steps:
         if step.as_ is not None:
             yield step.as_
-        if isinstance(step, When):
-            yield from bound((*step.then, *step.else_))
-        elif isinstance(step, Repeat):
+        if isinstance(step, Repeat):
             yield from step.start
-            yield from bound(step.repeat)
+        if isinstance(step, (When, Repeat)):
+            for inner in inside(step):
+                yield from bound(inner)
 
 
 def nesting(steps: Sequence[Step]) -> int:
@@ -25,16 +40,5 @@ def nesting(steps: Sequence[Step]) -> int:
 
 
 def _levels(step: Step) -> int:
-    match step:
-        case Fork():
-            return 1 + max(map(nesting, step.fork.values()))
-        case Map():
-            return 1 + nesting(step.steps)
-        case Score():
-            return int(step.prompt is not None)
-        case When():
-            return max(nesting(step.then), nesting(step.else_))
-        case Repeat():
-            return nesting(step.repeat)
-        case _:
-            return 0
+    forks = isinstance(step, (Fork, Map)) or (isinstance(step, Score) and step.prompt is not None)
+    return forks + max(map(nesting, inside(step)), default=0)

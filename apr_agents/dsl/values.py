@@ -63,3 +63,8 @@ def is_blank(value: Value) -> bool:
     if is_list(value):
         return all(item is None for item in value)
     return value is None or value in ("", {})
+
+
+def from_json(text: str) -> Value:
+    """The inverse of `as_json`."""
+    return json.loads(text)

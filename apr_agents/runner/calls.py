@@ -100,6 +100,10 @@ class Function:
 
     async def run(self, arguments: str) -> str:
         """What the function returns for these arguments, as text. Raises CallError, also for what it raised."""
+        return _text(self.name, await self.returned(arguments))
+
+    async def returned(self, arguments: str) -> object:
+        """What the function returns for these arguments, as it is. Raises CallError, also for what it raised."""
         checked = self.check(arguments)
         try:
             if inspect.iscoroutinefunction(self.call):
@@ -110,7 +114,7 @@ class Function:
                 result = await result
         except (Exception, SystemExit) as error:
             raise CallError(f"@{self.name} raised {type(error).__name__}: {_clean(error)}") from error
-        return _text(self.name, result)
+        return result
 
     def _arguments(self) -> type[BaseModel]:
         """A model with one field for each parameter, by alias: no parameter's name clashes with a model's own."""

@@ -22,9 +22,11 @@ from apr_agents.runner.walk import Walk
 from apr_agents.trace import Kind
 
 
-async def go(walk: Walk) -> End:
-    """Walk to the end, and say why it ended there. Bounds and engine failures are ends; only faults raise."""
-    kind = Kind.decode
+async def go(walk: Walk, kind: Kind = Kind.decode) -> End:
+    """Walk to the end, and say why it ended there; the first request is of this kind.
+
+    Bounds and engine failures are ends; only faults raise.
+    """
     end: End | None = None
     while end is None:
         try:

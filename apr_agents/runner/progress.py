@@ -54,4 +54,16 @@ class Noted:
     note: str
 
 
-Progress = Generated | Forked | Ended | Synthesis | Noted
+@dataclass(frozen=True, slots=True)
+class Began:
+    """A step of a workflow begins."""
+
+    path: str
+    """Of the branch in which it runs."""
+    place: tuple[str | int, ...]
+    """Where it stands in the workflow: keys and positions."""
+    kind: str
+    """Such as `reason`."""
+
+
+Progress = Generated | Forked | Ended | Synthesis | Noted | Began

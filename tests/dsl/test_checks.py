@@ -6,9 +6,8 @@ import pytest
 
 from apr_agents.dsl.checked import Check, Checked
 from apr_agents.dsl.checks import CHECKS, answer_in, run_check
-from apr_agents.dsl.execute import only_step
 from apr_agents.dsl.inputs import Value
-from apr_agents.dsl.spec import CheckSpec, Data
+from apr_agents.dsl.spec import CheckSpec, Data, Reason
 from apr_agents.dsl.yaml import parse_workflow
 from apr_agents.errors import UsageError, WorkflowError
 
@@ -84,7 +83,9 @@ steps:
 @pytest.mark.parametrize("arguments", ["target: 5", "target: 5.5", "target: '${target}'", "target: '${share}'"])
 def test_a_caller_s_own_check(arguments: str) -> None:
     workflow = parse_workflow(FILE.replace("ARGUMENTS", arguments), "f", OWN)
-    spec = only_step(workflow).check
+    (step,) = workflow.steps
+    assert isinstance(step, Reason)
+    spec = step.check
     assert spec is not None
     assert run_check(spec, "6", {**VALUES, "target": 5}, OWN).ok is (arguments != "target: '${share}'")
 

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from apr_agents.dialects import Dialect
 from apr_agents.dsl.checks import answer_in, run_check
-from apr_agents.dsl.execute import only_step
 from apr_agents.dsl.inputs import Input, read_inputs
 from apr_agents.dsl.spec import BudgetSpec, CheckSpec, DialectSpec, JoinSpec, Reason, SamplingSpec, Workflow
 from apr_agents.dsl.templates import render
@@ -76,7 +75,8 @@ def test_the_smallest_file_leaves_everything_to_defaults() -> None:
     workflow = parse_workflow("name: a\nsteps: [{reason: hello}]", "f")
     assert workflow == Workflow("a", (Reason("hello"),))
     assert workflow.budget.overrides == {}
-    step = only_step(workflow)
+    (step,) = workflow.steps
+    assert isinstance(step, Reason)
     assert step.sampling.overrides == {}
     assert step.join == JoinSpec("all", None, None, None, fail_fast=False, order="number")
 
@@ -185,7 +185,8 @@ def test_so_many_problems_are_told_and_no_more() -> None:
 )
 def test_the_countdown_example_tells_a_right_answer_from_a_wrong_one(written: str, verdict: tuple[bool, str]) -> None:
     workflow = load_workflow(EXAMPLES / "countdown.yaml")
-    step = only_step(workflow)
+    (step,) = workflow.steps
+    assert isinstance(step, Reason)
     values = read_inputs(workflow.inputs, ["numbers=26 45 27 21", "target=18"])
     assert render(step.reason, values) == "Numbers: 26 45 27 21 Target: 18"
     assert step.check is not None

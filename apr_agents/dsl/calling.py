@@ -1,0 +1,45 @@
+"""Calls of functions by the author: a span of their own, and a JSON value that comes back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import cast
+
+from apr_agents.dsl.frame import Frame, Stopped
+from apr_agents.dsl.values import Value, as_json
+from apr_agents.errors import CallError
+from apr_agents.runner.shared import End, place
+from apr_agents.trace import Kind
+
+MAX_RESULT = 1_000_000
+"""Characters of a result, as JSON."""
+
+
+async def called(frame: Frame, name: str, arguments: Mapping[str, Value]) -> Value:
+    """What this function returns for these arguments. Raises Stopped, also for what it raised."""
+    function, recorder = frame.program.functions[name], frame.recorder
+    try:
+        async with place(frame.shared, recorder):
+            recorder.open(Kind.call)
+            value = _plain(name, await function.returned(as_json(arguments)))
+    except CallError as error:
+        recorder.close("failed")
+        raise Stopped(End("failed", str(error))) from error
+    except BaseException:
+        recorder.close("cancelled")
+        raise
+    recorder.close()
+    return value
+
+
+def _plain(name: str, result: object) -> Value:
+    """The result as a JSON value; its text where it is none. Raises CallError for one that is too long."""
+    try:
+        text = json.dumps(result, ensure_ascii=False, allow_nan=False)
+        text.encode()
+    except (TypeError, ValueError, RecursionError):
+        text = json.dumps(str(result).encode("utf-8", "replace").decode(), ensure_ascii=False)
+    if len(text) > MAX_RESULT:
+        raise CallError(f"@{name} returned {len(text)} characters as JSON; a value may have {MAX_RESULT}")
+    return cast("Value", json.loads(text))
