@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from apr_agents.cli.refusal import Refusal
-from apr_agents.dsl.functions import load_functions, registry
+from apr_agents.dsl.functions import load_functions
 from apr_agents.dsl.yaml import load_workflow
 from apr_agents.errors import UsageError, WorkflowError
 from apr_agents.runner.calls import Function
@@ -60,7 +60,7 @@ def command(files: tuple[Path, ...], functions: Path | None, as_json: bool) -> N
     one cannot be read.
     """
     try:
-        known = registry(load_functions(functions) if functions else {})
+        known = load_functions(functions) if functions else {}
     except UsageError as error:
         raise Refusal(str(error)) from error
     verdicts = [check(file, known) for file in files]
@@ -73,7 +73,7 @@ def command(files: tuple[Path, ...], functions: Path | None, as_json: bool) -> N
 
 
 def check(file: Path, functions: Mapping[str, Function]) -> Verdict:
-    """What is to be said of this file, which may call these functions."""
+    """What is to be said of this file, which may call these functions beside those of the language."""
     try:
         load_workflow(file, functions=functions)
     except WorkflowError as error:

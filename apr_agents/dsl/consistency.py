@@ -57,5 +57,5 @@ def _too_deep(workflow: Workflow) -> Iterator[Finding]:
     if workflow.budget.depth is not None and depth > workflow.budget.depth:
         yield (
             ("budget", "depth"),
-            f"{workflow.budget.depth}; the steps fork {depth} levels deep, expected at least that",
+            f"the number {workflow.budget.depth}; expected at least {depth}, as deep as the steps fork",
         )

@@ -12,7 +12,7 @@ from apr_agents.dsl.kinds import kind_key
 from apr_agents.dsl.parts import CheckSpec, Data
 from apr_agents.dsl.places import Finding, Path, at
 from apr_agents.dsl.scope import Scope, Type, misfit, unknown
-from apr_agents.dsl.templates import fill, misreferences, render, sole_reference
+from apr_agents.dsl.templates import fill, render, sole_reference
 from apr_agents.dsl.values import Value, as_json, is_blank, is_number
 from apr_agents.errors import WorkflowError
 
@@ -25,7 +25,7 @@ def in_condition(path: Path, condition: Condition, scope: Scope, checks: Mapping
         case Above(pair) | Below(pair):
             yield from _in_pair((*path, kind_key(type(condition))), pair, scope, "number")
         case Matches((text, _)):
-            yield from at((*path, "matches", 0), misreferences(text, scope))
+            yield from at((*path, "matches", 0), unknown(text, scope))
         case CheckHolds():
             yield from _in_check(path, condition, scope, checks)
         case Empty(value):
@@ -70,7 +70,7 @@ def same(one: Value, other: Value) -> bool:
 
 
 def _in_check(path: Path, condition: CheckHolds, scope: Scope, checks: Mapping[str, Check]) -> Iterator[Finding]:
-    yield from at((*path, "answer"), misreferences(condition.answer, scope))
+    yield from at((*path, "answer"), unknown(condition.answer, scope))
     for inner, what in misuses(CheckSpec(condition.check, condition.arguments), scope, checks):
         yield (*path, *(("check",) if inner == ("name",) else inner)), what
 

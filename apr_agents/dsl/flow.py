@@ -26,12 +26,21 @@ from apr_agents.dsl.steps import (
     Step,
     When,
 )
-from apr_agents.dsl.templates import misreferences
 from apr_agents.runner.calls import Function
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 NO_NAME = "not a name; expected letters, digits and `_`, at most 64, no digit first"
 _FUNCTION = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+
+_OF_SCHEMA: Mapping[str, Type] = {
+    "string": "text",
+    "integer": "integer",
+    "number": "number",
+    "boolean": "boolean",
+    "array": "list",
+    "object": "mapping",
+}
+"""The types of values, by those of a JSON Schema."""
 
 Findings = Iterator[Finding]
 Behind = Generator[Finding, None, tuple[Scope, Type]]
@@ -83,7 +92,7 @@ class Flow:
 
     def _ask(self, path: Path, step: Reason | Generate, scope: Scope) -> Generator[Finding, None, Type]:
         key, asked = ("reason", step.reason) if isinstance(step, Reason) else ("generate", step.generate)
-        yield from at((*path, key), misreferences(asked, scope))
+        yield from at((*path, key), unknown(asked, scope))
         if isinstance(step, Reason):
             yield from self._reason(path, step, scope)
         if step.check is not None:
@@ -101,6 +110,8 @@ class Flow:
                 yield from self._known(here, name)
         if step.outlines is not None:
             yield from at((*path, "outlines"), misfit(step.outlines, scope, "texts"))
+            if step.outlines == ():
+                yield (*path, "outlines"), "a list of 0; expected a list of at least 1"
         if step.join.synthesis is not None:
             yield (
                 (*path, "join", "synthesis"),
@@ -114,8 +125,7 @@ class Flow:
         return (yield from _join((*path, "join"), step.join, scope, "mapping", len(step.fork)))
 
     def _map(self, path: Path, step: Map, scope: Scope) -> Generator[Finding, None, Type]:
-        known = at((*path, "map"), misfit(step.map, scope, "list", "integer"))
-        found = list(known)
+        found = list(at((*path, "map"), misfit(step.map, scope, "list", "integer")))
         yield from found
         if isinstance(step.map, int) and not 1 <= step.map <= MAX_BRANCHES:
             yield (*path, "map"), f"the number {step.map}; expected 1 to {MAX_BRANCHES}"
@@ -123,17 +133,16 @@ class Flow:
         kind: Type = "any" if found else type_of(step.map, scope)
         item = "integer" if kind == "integer" else item_of(kind)
         yield from self.steps((*path, "steps"), step.steps, {**scope, step.each: item})
-        return (yield from _join((*path, "join"), step.join, scope, "list"))
+        return (yield from _join((*path, "join"), step.join, scope, "list", _count(step)))
 
     def _score(self, path: Path, step: Score, scope: Scope) -> Generator[Finding, None, Type]:
         found = list(at((*path, "score"), unknown(step.score, scope)))
         yield from found
         kind: Type = "any" if found else type_of(step.score, scope)
         if step.prompt is not None:
-            yield from at((*path, "prompt"), misreferences(step.prompt, {**scope, "item": item_of(kind)}))
+            yield from at((*path, "prompt"), unknown(step.prompt, {**scope, "item": item_of(kind)}))
         if step.by is not None:
-            given = {"item": 0, **step.arguments}
-            yield from self._call((*path, "by"), path, step.by, given, scope)
+            yield from self._call((*path, "by"), path, step.by, step.arguments, scope, "item")
         lists = ("any", "list", "integers", "texts")
         return "any" if kind == "any" else "list" if kind in lists else "number"
 
@@ -159,23 +168,23 @@ class Flow:
             yield from in_condition((*path, "until"), step.until, behind, self.checks)
         return behind, kind
 
-    def _call(self, here: Path, path: Path, name: str, arguments: Mapping[str, Data], scope: Scope) -> Findings:
-        """A call: whether its function is known, and takes these arguments."""
-        known = list(self._known(here, name))
-        yield from known
-        for argument, value in arguments.items():
-            yield from at((*path, "arguments", argument), unknown(value, scope))
+    def _call(
+        self, here: Path, path: Path, name: str, arguments: Mapping[str, Data], scope: Scope, *given: str
+    ) -> Findings:
+        """A call: whether its function is known, and takes these arguments beside those that are `given`."""
+        yield from self._known(here, name)
         function = self.functions.get(name)
-        if function is None or known:
-            return
-        schema = function.schema()
-        takes = schema.get("properties", {})
-        for argument in arguments:
-            if argument not in takes:
+        schema = function.schema() if function else {}
+        takes: Mapping[str, Mapping[str, str]] = schema.get("properties", {})
+        for argument, value in arguments.items():
+            wanted = _OF_SCHEMA.get(takes.get(argument, {}).get("type", ""))
+            problems = misfit(value, scope, wanted) if wanted else unknown(value, scope)
+            yield from at((*path, "arguments", argument), problems)
+            if function and argument not in takes:
                 what = f"unknown argument{suggestion(argument, takes)}; {name} takes {listed(takes) or 'none'}"
                 yield (*path, "arguments", argument), what
         for argument in schema.get("required", ()):
-            if argument not in arguments:
+            if argument not in (*arguments, *given):
                 yield path, f"the argument `{argument}` is missing; {name} needs it"
 
     def _known(self, path: Path, name: str) -> Findings:
@@ -191,7 +200,7 @@ def _select(path: Path, step: Select, scope: Scope) -> Generator[Finding, None, 
     found = list(at((*path, "select"), misfit(step.select, scope, "list")))
     yield from found
     if step.scores is not None:
-        yield from at((*path, "scores"), misfit(step.scores, scope, "list"))
+        yield from at((*path, "scores"), misfit(step.scores, scope, "numbers"))
     if isinstance(step.count, str):
         yield from at((*path, "count"), misfit(step.count, scope, "integer"))
     kind: Type = "any" if found else type_of(step.select, scope)
@@ -213,8 +222,14 @@ def _join(
         yield (*path, "count"), f"{spec.count} of {branches} branches; expected at most {branches}"
     if spec.synthesis is None:
         return value
-    yield from at((*path, "synthesis"), misreferences(spec.synthesis, {**scope, "branches": value}))
+    yield from at((*path, "synthesis"), unknown(spec.synthesis, {**scope, "branches": value}))
     return "text"
+
+
+def _count(step: Map) -> int | None:
+    """How many branches a map has, where that is written."""
+    count = len(step.map) if isinstance(step.map, tuple) else step.map if isinstance(step.map, int) else None
+    return min(count, step.limit or count) if count else None
 
 
 def _name(path: Path, name: str) -> Findings:

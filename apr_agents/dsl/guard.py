@@ -47,8 +47,7 @@ def read(text: str, file: str) -> Document:
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise _refused(file, Place(), (), f"larger than {MAX_BYTES} bytes; expected a smaller file")
     if found := _UNPRINTABLE.search(text):
-        what = f"the character U+{ord(found[0]):04X}; expected printable text"
-        raise _refused(file, place_of(text, found.start()), (), what)
+        raise _refused(file, place_of(text, found.start()), (), _unprintable(found[0]))
     return _Reader(text, file).document()
 
 
@@ -150,7 +149,7 @@ class _Reader:
     def _scalar(self, event: Any, path: Path) -> object:  # noqa: ANN401
         text: str = event.value
         if found := _UNPRINTABLE.search(text):
-            raise self._refusal(event, path, f"the character U+{ord(found[0]):04X}; expected printable text")
+            raise self._refusal(event, path, _unprintable(found[0]))
         if not event.implicit[0]:  # quoted, or a block
             return text
         if text in _WORDS:
@@ -166,6 +165,12 @@ class _Reader:
 
     def _refusal(self, event: Any, path: Path, what: str) -> WorkflowError:  # noqa: ANN401
         return _refused(self._file, _place(event), path, what)
+
+
+def _unprintable(character: str) -> str:
+    if character == "\ufeff":
+        return "a byte order mark; expected a file saved as UTF-8 without one"
+    return f"the character U+{ord(character):04X}; expected printable text"
 
 
 def _place(event: Any) -> Place:  # noqa: ANN401

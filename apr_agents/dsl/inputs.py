@@ -208,5 +208,5 @@ def _json_list(text: str) -> list[object] | None:
 
 
 def _shown(value: object) -> str:
-    shown = repr(value)
+    shown = repr(list(cast("tuple[object, ...]", value)) if isinstance(value, tuple) else value)
     return shown if len(shown) <= 60 else f"{shown[:60]}..."

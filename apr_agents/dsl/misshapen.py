@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from apr_agents.dsl.kinds import NO_KIND, is_tag
+from apr_agents.dsl.kinds import NO_KIND, is_tag, kind_key
 from apr_agents.dsl.naming import listed, suggestion
 from apr_agents.dsl.places import Finding, Path
-from apr_agents.dsl.shapes import fields_at
+from apr_agents.dsl.shapes import fields_at, kinds_at
 from apr_agents.dsl.spec import Workflow
 
 _EXPECTED = {
@@ -65,6 +65,10 @@ def _fault(error: Mapping[str, Any], data: object) -> _Fault:
     if kind == "unexpected_keyword_argument":
         there_are = fields_at(Workflow, data, path[:-1])
         key = str(path[-1])
+        if key in map(kind_key, kinds_at(Workflow, data, path[:-1])):
+            return _Fault(
+                path, f"a second kind beside `{there_are[0]}`", "one kind, each in a mapping of its own", outer=False
+            )
         return _Fault(path, f"unknown key{suggestion(key, there_are)}", f"one of {listed(there_are)}", outer=False)
     if kind == "missing" and isinstance(loc[-1], str):
         return _Fault(path, f"`{loc[-1]}` is missing", "that key", outer=False)
@@ -73,12 +77,21 @@ def _fault(error: Mapping[str, Any], data: object) -> _Fault:
         return _Fault(path, what, expected, outer=False)
     if kind == NO_KIND:
         return _kindless(path, value, **error["ctx"])
+    if kind in ("too_short", "too_long") and isinstance(value, dict):
+        return _crowded(path, cast("dict[str, object]", value), **error["ctx"])
     bounds = {name: _plain(bound) for name, bound in error.get("ctx", {}).items()}
     wanted = _EXPECTED[kind].format(**bounds)
     what = _there_is(value)
     if kind == "literal_error" and isinstance(value, str):
         what += suggestion(value, re.findall(r"'([^']*)'", wanted))
     return _Fault(path, what, wanted, outer=kind == "too_short" or path != loc)
+
+
+def _crowded(path: Path, value: Mapping[str, object], **bounds: Any) -> _Fault:  # noqa: ANN401
+    """What is wrong with a mapping of too few or too many keys."""
+    least, most = bounds.get("min_length"), bounds.get("max_length")
+    wanted = f"at least {least}" if most is None else f"at most {most}"
+    return _Fault(path, f"a mapping of {len(value)}", wanted, outer=False)
 
 
 def _kindless(path: Path, value: object, noun: str, kinds: str) -> _Fault:

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, cast
 
 from apr_agents.dsl.parts import Data
-from apr_agents.dsl.templates import misreferences, sole_reference
+from apr_agents.dsl.templates import Reference, misreferences, pieces, sole_reference
 
-Type = Literal["text", "integer", "number", "boolean", "integers", "texts", "list", "mapping", "any"]
-"""The type of a value, as far as it is known; `any` where it is not."""
+Type = Literal["text", "integer", "number", "boolean", "integers", "texts", "list", "mapping", "any", "numbers"]
+"""The type of a value, as far as it is known; `any` where it is not. `numbers` is only asked for."""
 
 Scope = Mapping[str, Type]
 """The names at a place."""
@@ -20,12 +20,20 @@ _FITS: Mapping[Type, frozenset[Type]] = {
     "number": frozenset(["number", "integer"]),
     "list": frozenset(["list", "integers", "texts"]),
     "texts": frozenset(["texts", "list"]),
+    "numbers": frozenset(["integers", "list"]),
+    "text": frozenset(["text"]),
+    "boolean": frozenset(["boolean"]),
+    "mapping": frozenset(["mapping"]),
 }
 _NOUNS: Mapping[Type, str] = {
     "integer": "an integer",
     "number": "a number",
     "list": "a list",
     "texts": "a list of texts",
+    "numbers": "a list of numbers",
+    "text": "a text",
+    "boolean": "true or false",
+    "mapping": "a mapping",
 }
 
 
@@ -72,9 +80,9 @@ def unknown(data: Data, scope: Scope) -> Iterator[str]:
     """What is wrong with each reference in a value."""
     if isinstance(data, str):
         yield from misreferences(data, scope)
-        name = sole_reference(data)
-        if name is not None and name.partition(".")[0] in scope and (problem := _partless(name, scope)):
-            yield problem
+        for piece in pieces(data):
+            if isinstance(piece, Reference) and piece.root in scope and (problem := _partless(str(piece.name), scope)):
+                yield problem
     elif isinstance(data, Mapping):
         for one in data.values():
             yield from unknown(one, scope)
@@ -87,6 +95,8 @@ def _partless(reference: str, scope: Scope) -> str | None:
     name, *keys = reference.split(".")
     kind = scope[name]
     for key in keys:
+        if not key:
+            return f"`${{{reference[:60]}}}`: a part without a name; expected one behind each dot"
         if kind in ("text", "integer", "number", "boolean"):
             what = f"`{name[:60]}` is of type {kind}, and has no part `{key[:60]}`"
             return f"`${{{reference[:60]}}}`: {what}; expected `${{{name[:60]}}}`"

@@ -19,6 +19,13 @@ def fields_at(kind: object, data: object, path: Path) -> tuple[str, ...]:
     return tuple(key_of(one.name) for one in fields(found)) if found else ()
 
 
+def kinds_at(kind: object, data: object, path: Path) -> tuple[type[Any], ...]:
+    """The classes of which the value at this path below `data`, a value of this type, could be."""
+    for element in path:
+        kind, data = inner(kind, data, element), _at(data, element)
+    return kinds_of(kind)
+
+
 def written_out(kind: object, data: object) -> object:
     """The data with each short form as the mapping that it stands for: `threadweaver` as `{name: threadweaver}`."""
     if kind is None or data is None:

@@ -146,7 +146,9 @@ class Score:
     def __post_init__(self) -> None:
         """Raises ValueError unless either a function or the model scores, each with its own fields."""
         if (self.by is None) == (self.prompt is None):
-            raise ValueError("`by` and `prompt` together, or neither; expected one of them")
+            raise ValueError(
+                f"{'neither `by` nor' if self.by is None else 'both `by` and'} `prompt`; expected one of them"
+            )
         if self.by is not None:
             own = {"marker": self.marker, "mode": self.mode, "sampling": self.sampling.overrides}
             if given := [name for name, value in own.items() if value]:

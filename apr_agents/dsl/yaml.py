@@ -80,7 +80,10 @@ def parse_workflow(
 def _empty(data: object, path: Path) -> Iterator[Finding]:
     """The keys and items without a value: no field of a workflow takes that, and leaving a key out says it better."""
     if data is None:
-        yield path, "nothing; expected a value, or the key left out"
+        yield (
+            path,
+            f"nothing; expected a value, or the {'item' if path and isinstance(path[-1], int) else 'key'} left out",
+        )
     elif isinstance(data, dict):
         for key, value in cast("dict[str, object]", data).items():
             yield from _empty(value, (*path, key))
