@@ -127,7 +127,7 @@ class LiteLLMEngine:
         fields = {"messages": self._messages(call.request), "max_tokens": opened.room.left(call.request)}
         response = await opened.way.ask(call, fields, left)
         if call.last is None and opened.is_plain(response):
-            await call.put(plain_chunk(response, call.request))
+            await call.put(plain_chunk(response, call.request, self.info.name))
 
     def _messages(self, request: Request) -> object:
         """What LiteLLM sees of the prompt; what a server sees is put in its place where its wire is known."""

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import httpx
 
 from apr_agents.engines.litellm.loading import Foreign
 from apr_agents.engines.sglang.client import retry_after
+from apr_agents.engines.sglang.wire import is_too_long
 from apr_agents.errors import AprError, ContextFull, EngineError, EngineUnavailable, RequestRefused, StreamFault
 
 _AGAIN = frozenset((408, 425, 429, 500, 502, 503, 504))
 """Statuses that may pass, and with which nothing was generated."""
+_UNREADABLE = (ValueError, TypeError, AttributeError, LookupError)
+"""What LiteLLM meets in reading an answer that is none."""
+_LITELLMS = frozenset((500, 503))
+"""Statuses that LiteLLM gives to what went wrong without one."""
 
 
 def hidden(text: str, secrets: Iterable[str | None]) -> str:
@@ -28,7 +33,8 @@ def ours(litellm: Foreign, error: Exception, where: str, secrets: Iterable[str |
     said = hidden(str(getattr(error, "message", "") or error), secrets).removeprefix("litellm.")
     words = f"{where}: {said or type(error).__name__}"
     status = getattr(error, "status_code", None)
-    if isinstance(error, litellm.ContextWindowExceededError):
+    too_long = status in (400, 413, 422) and is_too_long(said)
+    if isinstance(error, litellm.ContextWindowExceededError) or too_long:
         return ContextFull(f"{words}; shorten the prompt or lower max_tokens")
     if isinstance(error, litellm.Timeout):
         return StreamFault("timeout", words)
@@ -36,8 +42,8 @@ def ours(litellm: Foreign, error: Exception, where: str, secrets: Iterable[str |
         return RequestRefused(int(status or 401), f"{words}; give the key as option api_key")
     if isinstance(error, litellm.NotFoundError):
         return RequestRefused(404, f"{words}; is the model's name right?")
-    if isinstance(error, litellm.APIConnectionError):
-        return EngineUnavailable(words, again=True)
+    if status in _LITELLMS and _headers(error) is None:  # no server said so
+        return _unanswered(litellm, error, words)
     cooling = getattr(error, "cooldown_time", None)
     if isinstance(cooling, (int, float)):
         return RequestRefused(429, words, again=True, wait=float(cooling))
@@ -46,10 +52,30 @@ def ours(litellm: Foreign, error: Exception, where: str, secrets: Iterable[str |
     return RequestRefused(status, words, again=status in _AGAIN, wait=_wait(error))
 
 
+def _unanswered(litellm: Foreign, error: Exception, words: str) -> EngineError:
+    """The error where no answer came, or one that LiteLLM could not read."""
+    if any(isinstance(one, _UNREADABLE) for one in _chain(error)):
+        return StreamFault("malformed", words)
+    if isinstance(error, litellm.APIConnectionError) or "connect" in words.lower():
+        return EngineUnavailable(words, again=True)
+    return StreamFault("foreign", words)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """This error and those that led to it."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _headers(error: Exception) -> Mapping[str, str] | None:
+    """The headers of the server's answer; None where there was none."""
+    return getattr(error, "litellm_response_headers", None)
+
+
 def _wait(error: Exception) -> float | None:
     """How long the server asks to be left alone."""
-    headers: Mapping[str, str] = getattr(getattr(error, "response", None), "headers", None) or {}
-    return retry_after(headers.get("retry-after"))
+    return retry_after((_headers(error) or {}).get("retry-after"))
 
 
 def status_of(error: AprError) -> int:
