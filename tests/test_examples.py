@@ -9,6 +9,7 @@ from types import ModuleType
 import pytest
 
 from apr_agents import RunResult, account
+from apr_agents.accounting import Report
 from apr_agents.dsl.yaml import load_workflow
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -54,6 +55,13 @@ async def test_testing_an_agent_takes_virtual_hours() -> None:
     result: RunResult = await load("testing_an_agent").main()
     assert result.answer == "both halves hold"
     assert result.trace.wall > 3600
+
+
+def test_a_program_swaps_its_chat_model() -> None:
+    report: Report = load("chat_model").main()
+    assert report.ended == "answered"
+    assert len({fork.path for fork in report.forks}) >= 2
+    assert report.tokens.critical < report.tokens.generated
 
 
 @pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.name)
