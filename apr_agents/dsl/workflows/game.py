@@ -9,6 +9,7 @@ from apr_agents.dsl.decorators import (
     Input,
     Integers,
     Reference,
+    SamplingSpec,
     Traced,
     branch,
     call,
@@ -32,6 +33,8 @@ GOAL = {"numbers": Reference("numbers"), "target": Reference("target")}
 RIGHT = check("arithmetic", **GOAL)
 """Whether the result is a solution."""
 ANSWER = "answer:"
+SHORT = SamplingSpec(max_tokens=400)
+"""Three numbers take half of that at most; a model that loses its place would go on to the end of its window."""
 
 
 def question(numbers: object) -> str:
@@ -42,7 +45,7 @@ def question(numbers: object) -> str:
 @branch
 def leaf(state: Reference) -> Traced:
     """The model plays a state, and its answer becomes one to the whole game."""
-    rest = yield generate(question(state["numbers"]), answer=ANSWER, as_="rest")
+    rest = yield generate(question(state["numbers"]), sampling=SHORT, answer=ANSWER, as_="rest")
     yield call("countdown.whole", state=state, answer=rest)
 
 

@@ -17,7 +17,7 @@ from apr_agents.dsl.decorators import (
     select,
     workflow,
 )
-from apr_agents.dsl.workflows.game import ANSWER, RIGHT, Four, Target, question
+from apr_agents.dsl.workflows.game import ANSWER, RIGHT, SHORT, Four, Target, question
 
 MOVE = "([0-9]+ [-+*/] [0-9]+ = [0-9]+);"
 Paths = Annotated[int, Input("integer", min=2, max=12, description="How many paths there are.")]
@@ -30,12 +30,12 @@ def skeleton_of_thought(numbers: Four, target: Target) -> Traced:
     @branch
     def expand(point: Reference) -> Traced:
         after = yield call("countdown.play", state=game, operation=point, as_="after")
-        rest = yield generate(question(after["numbers"]), answer=ANSWER, as_="rest")
+        rest = yield generate(question(after["numbers"]), sampling=SHORT, answer=ANSWER, as_="rest")
         yield call("countdown.whole", state=after, answer=rest)
 
     game = yield call("countdown.start", numbers=numbers, as_="game")
-    short = SamplingSpec(max_tokens=80)
-    skeleton = yield generate(question(numbers), mode="calls", sampling=short, items=MOVE, as_="skeleton")
+    few = SamplingSpec(max_tokens=80)
+    skeleton = yield generate(question(numbers), mode="calls", sampling=few, items=MOVE, as_="skeleton")
     expanded = yield map(skeleton, expand, limit=12, as_="expanded")
     yield select(expanded, by="first")
 

@@ -20,7 +20,7 @@ from apr_agents.dsl.workflows.game import RIGHT, THREE_OR_FOUR, Target, grades, 
 from apr_agents.dsl.workflows.single import Question
 
 Samples = Annotated[int, Input("integer", min=1, max=64, description="How many answers are sampled.")]
-WARM = SamplingSpec(temperature=0.6)
+WARM = SamplingSpec(temperature=0.6, max_tokens=1200)
 WIDE = BudgetSpec(branches=64)
 
 

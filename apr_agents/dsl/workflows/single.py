@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from apr_agents.dsl.decorators import Input, Traced, generate, reason, workflow
+from apr_agents.dsl.decorators import Input, SamplingSpec, Traced, generate, reason, workflow
 
 Question = Annotated[str, Input("text", description="What the model is asked.")]
 
@@ -18,4 +18,4 @@ def adaptive(question: Question) -> Traced:
 @workflow(engine="embedded")
 def sequential(question: Question) -> Traced:
     """One text without a fork."""
-    yield generate(question, mode="sequential", answer="answer:")
+    yield generate(question, mode="sequential", sampling=SamplingSpec(max_tokens=2048), answer="answer:")

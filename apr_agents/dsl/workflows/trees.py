@@ -27,7 +27,7 @@ from apr_agents.dsl.decorators import (
     when,
     workflow,
 )
-from apr_agents.dsl.workflows.game import ANSWER, FOUR_OR_FIVE, RIGHT, Target, leaf, promises, question
+from apr_agents.dsl.workflows.game import ANSWER, FOUR_OR_FIVE, RIGHT, SHORT, Target, leaf, promises, question
 
 Numbers = Annotated[Integers, FOUR_OR_FIVE]
 Beam = Annotated[int, Input("integer", min=1, max=32, description="States that are kept on a level.")]
@@ -77,7 +77,7 @@ def tree_of_thoughts_dfs(
 
     @branch
     def turn_back() -> Traced:
-        rest = yield generate(question(state["numbers"]), answer=ANSWER, as_="rest")
+        rest = yield generate(question(state["numbers"]), sampling=SHORT, answer=ANSWER, as_="rest")
         solution = yield call("countdown.whole", state=state, answer=rest, as_="solution")
         yield call("dfs.turn_back", search=search, found=solution)
 
@@ -98,7 +98,7 @@ def mcts(numbers: Numbers, target: Target, playouts: Playouts = 4, rounds: Round
 
     @branch
     def play(pick: Reference) -> Traced:
-        warm = SamplingSpec(temperature=0.3)
+        warm = SamplingSpec(temperature=0.3, max_tokens=1200)
         text = yield generate(question(pick["state"]["numbers"]), mode="sequential", sampling=warm, as_="written")
         yield call("countdown.judge", state=pick["state"], written=text, numbers=numbers, target=target)
 

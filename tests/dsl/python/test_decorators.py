@@ -236,6 +236,9 @@ def test_steps_may_be_shared_by_yield_from() -> None:
     assert loud.workflow.steps == (Generate("${question}!", as_="loud"), Generate("${loud}!"))
 
 
+INPUTS = "int, float, str, list[int], list[str] or an Input"
+
+
 def unnamed(question: str) -> Traced:
     text = yield generate(question)
     yield generate(f"Again: {text}")
@@ -295,7 +298,7 @@ def of_two(question: str) -> Traced:
         (
             untyped,
             UsageError,
-            "untyped: the parameter `question` is no input; annotate it as int, float, str, list[int], list[str] or an Input",
+            f"untyped: the parameter `question` is no input; annotate it as {INPUTS}",
         ),
         (returning, UsageError, "part returns something else than its last step's value; return that, or nothing"),
         (of_two, UsageError, "map: the branch has the parameters one, two; expected one, the item, or none"),
