@@ -77,6 +77,7 @@ async def _told(asked: Asked, tasks: Tasks, teller: Teller) -> RunResult:
         async with stream(
             asked.engine, asked.question, asked.settings, spawner=tasks, journal=tasks, run_id=asked.run_id
         ) as live:
+            live.watched = teller.heard
             async for progress in live:
                 await teller.tell(progress)
         return live.result()

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import anyio
 from langchain_core.runnables import RunnableConfig
-from langgraph.errors import GraphBubbleUp
+from langgraph.errors import GraphBubbleUp, GraphInterrupt
 from langgraph.func import task
 
 from apr_agents.clock import Clock
@@ -33,6 +33,7 @@ class Durable:
     def __init__(self, name: str, work: Callable[[], Awaitable[Json]]) -> None:
         self.begun = False
         self._known = anyio.Event()
+        self._settled = anyio.Event()
         self._ended = anyio.Event()
 
         async def body() -> dict[str, Any]:
@@ -40,27 +41,41 @@ class Durable:
             self._known.set()
             try:
                 return {"name": name, **await work()}
-            except Bubbled as bubbled:
-                raise bubbled.bubble from None
             finally:
                 self._ended.set()
 
         self._future: asyncio.Future[dict[str, Any]] = cast("Any", task(name=name)(body)())
-        self._future.add_done_callback(lambda _: self._known.set())
+        self._future.add_done_callback(self._done)
+
+    def _done(self, future: asyncio.Future[dict[str, Any]]) -> None:
+        self._known.set()
+        self._settled.set()
+        if not future.cancelled():
+            future.exception()  # seen: nobody awaits a branch that was held
 
     async def known(self) -> None:
         """Return when it is known whether it begins here, or is taken from before."""
         await self._known.wait()
 
-    async def result(self) -> Json:
-        """What it gave, now or before the run was resumed. When cancelled, it waits for the work's own end."""
+    def settle(self) -> None:
+        """Nobody is to wait for it any more, though it goes on."""
+        self._settled.set()
+
+    async def settled(self) -> None:
+        """Return when it has ended, or was settled before. When cancelled, it waits for the work's own end."""
         try:
-            return await self._future
+            await self._settled.wait()
         except asyncio.CancelledError:
+            self._future.cancel()
             if self.begun:
                 with anyio.CancelScope(shield=True):
                     await self._ended.wait()
             raise
+
+    async def result(self) -> Json:
+        """What it gave, now or before the run was resumed."""
+        await self.settled()
+        return await self._future
 
 
 class Tasks:
@@ -92,8 +107,12 @@ class Tasks:
     @asynccontextmanager
     async def open(self, clock: Clock, deadline: float | None) -> AsyncGenerator[Siblings]:
         """See `Spawner.open`."""
-        async with TaskSpawner().open(clock, deadline) as siblings:
-            yield _Siblings(siblings)
+        async with TaskSpawner().open(clock, deadline) as tasks:
+            siblings = _Siblings(tasks)
+            try:
+                yield siblings
+            finally:
+                siblings.release()
 
 
 class _Siblings:
@@ -108,7 +127,7 @@ class _Siblings:
         self._new: list[_Branch] = []
         self._ready: deque[tuple[str, Outcome] | None] = deque()
         self._waiting: set[str] = set()
-        self._bubbled: dict[str, GraphBubbleUp] = {}
+        self._held: dict[str, _Branch] = {}
         self._moment = 0
 
     def start(self, name: str, work: Work) -> None:
@@ -118,19 +137,35 @@ class _Siblings:
         self._siblings.start(name, branch)
 
     def cancel(self, name: str) -> None:
-        if self._bubbled.pop(name, None) is not None:
+        self._branches[name].scope.cancel()
+        if self._held.pop(name, None) is not None:
             self._ready.append((name, self._branches[name].work.cancelled()))
-        else:
-            self._branches[name].scope.cancel()
+
+    def due(self, moment: float) -> None:
+        self._siblings.due(moment)
 
     async def next(self) -> tuple[str, Outcome] | None:
         await self._take_kept()
         while not self._ready:
-            if not self._waiting and self._bubbled:
-                # All others have ended: now the graph stops here, for a person or for another node.
-                raise next(iter(self._bubbled.values()))
+            if not self._waiting and self._held:
+                raise self._stop()
             self._take(await self._siblings.next())
         return self._ready.popleft()
+
+    def _stop(self) -> GraphBubbleUp:
+        """All others have ended: now the graph stops here, for a person or for another node. LangGraph collects what
+        the branches ask; it is not said once more here."""
+        bubbles = [branch.bubble for branch in self._held.values() if branch.bubble is not None]
+        for branch in self._held.values():
+            branch.let_go.set()
+        self._held = {}
+        others = (bubble for bubble in bubbles if not isinstance(bubble, GraphInterrupt))
+        return next(others, GraphInterrupt(()))
+
+    def release(self) -> None:
+        """The block is left: no branch is held any more."""
+        for branch in self._held.values():
+            branch.scope.cancel()
 
     def moment(self) -> int:
         """Now, in nanoseconds of the epoch: later than whatever has ended before, also in another process."""
@@ -156,9 +191,8 @@ class _Siblings:
         if ended is not None:
             name, _ = ended
             self._waiting.discard(name)
-            bubble = self._branches[name].bubble
-            if bubble is not None:
-                self._bubbled[name] = bubble
+            if self._branches[name].bubble is not None:
+                self._held[name] = self._branches[name]
                 return
         self._ready.append(ended)
 
@@ -173,6 +207,9 @@ class _Branch:
         self.ended = 0
         """When it ended, by `_Siblings.moment`."""
         self.bubble: GraphBubbleUp | None = None
+        """What it asks of the graph, such as to wait for a person."""
+        self.let_go = anyio.Event()
+        """Set when it may ask that."""
         self._siblings = siblings
         self._outcome: Outcome | None = None
         self.durable = Durable(name, self._do)
@@ -182,11 +219,10 @@ class _Branch:
         return self.work.started
 
     async def run(self) -> Outcome:
-        try:
-            kept = await self.durable.result()
-        except GraphBubbleUp as bubble:  # held, and raised when the other branches have ended
-            self.bubble = bubble
+        await self.durable.settled()
+        if self.bubble is not None:
             return self.work.cancelled()
+        kept = await self.durable.result()
         self.ended = kept["ended"]
         return self._outcome or _unpack(kept["outcome"])
 
@@ -195,9 +231,21 @@ class _Branch:
 
     async def _do(self) -> Json:
         with self.scope:
-            self._outcome = await self.work.run()
+            try:
+                self._outcome = await self.work.run()
+            except Bubbled as bubbled:
+                await self._hold(bubbled.bubble)
+            except GraphBubbleUp as bubble:  # of a block inside this branch
+                await self._hold(bubble)
         self._outcome = self._outcome or self.work.cancelled()
         return {"ended": self._siblings.moment(), "outcome": _pack(self._outcome)}
+
+    async def _hold(self, bubble: GraphBubbleUp) -> None:
+        """Keep what the branch asks of the graph until its siblings have ended; where they need no more, it is lost."""
+        self.bubble = bubble
+        self.durable.settle()
+        await self.let_go.wait()
+        raise bubble
 
 
 def _pack(outcome: Outcome) -> Json:
