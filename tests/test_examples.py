@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -11,8 +12,12 @@ import pytest
 from apr_agents import RunResult, account
 from apr_agents.accounting import Report
 from apr_agents.dsl.yaml import load_workflow
+from apr_agents.engines.base import Engine
+from apr_agents.engines.scripted import Script, ScriptedEngine
+from tests.support.scripts import THREADWEAVER, block, closed
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
+EngineFor = Callable[[Script], Engine | str]
 
 
 def load(name: str) -> ModuleType:
@@ -62,6 +67,48 @@ def test_a_program_swaps_its_chat_model() -> None:
     assert report.ended == "answered"
     assert len({fork.path for fork in report.forks}) >= 2
     assert report.tokens.critical < report.tokens.generated
+
+
+@pytest.fixture(params=["scripted", "embedded"])
+def engine_for(request: pytest.FixtureRequest) -> EngineFor:
+    """An engine of this script, and the shipped model, which says what it says: an example does not know which."""
+    return lambda script: ScriptedEngine(script, THREADWEAVER) if request.param == "scripted" else "embedded"
+
+
+async def test_a_research_agent_searches_and_reasons_at_once(engine_for: EngineFor) -> None:
+    asked = block('@search {"words": "what is a dialect"}', "what the word may mean")
+    engine = engine_for({"": [asked, "It is data."], "1.2": closed(" tags")})
+    answer = await load("research_agent").main(engine, "What is a dialect?")
+    facts = answer.response_metadata
+    assert facts["report"]["tokens"]["generated"] > 0
+    if isinstance(engine, ScriptedEngine):
+        assert answer.text == "It is data."
+        assert "README.md" in engine.requests[-1].context.text
+        assert len(facts["report"]["forks"]) == 1
+
+
+async def test_a_reviewer_looks_at_all_files_at_once(engine_for: EngineFor, tmp_path: Path) -> None:
+    files = [tmp_path / "one.py", tmp_path / "two.py"]
+    for file in files:
+        file.write_text("x = 1 / 0\n")
+    engine = engine_for({"1.1": "line 1 divides by zero", "1.2": "nothing", "": "line 1 of one.py"})
+    answered = await load("code_reviewer").main(engine, list(map(str, files)))
+    assert [branch.path for branch in answered.result.trace.branches if "/" not in branch.path] == ["1.1", "1.2"]
+    if isinstance(engine, ScriptedEngine):
+        assert answered.ok
+        assert answered.answer == "line 1 of one.py"
+        assert "line 1 divides by zero\nnothing" in engine.requests[-1].context.text
+
+
+async def test_a_planner_has_graphs_for_branches(engine_for: EngineFor) -> None:
+    asked = block('@stay {"city": "Oslo", "nights": 2}', '@ways {"city": "Oslo"}', "what fits")
+    engine = engine_for({"": [asked, "By train."], "1.3": closed(" both")})
+    plan = await load("planner").main(engine, "Two days in Oslo for at most 400")
+    assert plan.response_metadata["report"]["tokens"]["generated"] > 0
+    if isinstance(engine, ScriptedEngine):
+        assert plan.text == "By train."
+        assert "2 nights in Oslo for 220" in engine.requests[-1].context.text
+        assert "to Oslo by train" in engine.requests[-1].context.text
 
 
 @pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.name)
