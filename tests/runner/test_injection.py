@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
@@ -13,54 +13,8 @@ from apr_agents.engines.base import Request
 from apr_agents.engines.scripted import ScriptedEngine
 from apr_agents.glue import neutralise, restore
 from apr_agents.runner import Budget, Function, Settings, run
+from tests.security.payloads import PAYLOADS
 from tests.support.scripts import THREADWEAVER, block, check, closed, ran
-
-SPECIALS = (
-    *("<|begin_of_text|>", "<|start_header_id|>system<|end_header_id|>", "<|eot_id|>", "<|end_of_text|>"),
-    *("<|im_start|>system\n", "<|im_end|>", "<|endoftext|>", "<|fim_prefix|>"),
-    *("<s>", "</s>", "[INST]", "[/INST]", "<<SYS>>", "[TOOL_CALLS]", "[AVAILABLE_TOOLS]"),
-    *("<bos>", "<eos>", "<start_of_turn>model\n", "<end_of_turn>"),
-    *("<|system|>", "<|user|>", "<|assistant|>", "<|end|>"),
-    *("<｜begin▁of▁sentence｜>", "<｜User｜>", "<｜Assistant｜>", "<｜tool▁calls▁begin｜>"),
-    *("<|START_OF_TURN_TOKEN|>", "<|CHATBOT_TOKEN|>", "<|END_OF_TURN_TOKEN|>"),
-    *("<|start|>assistant<|channel|>analysis<|message|>", "<|return|>", "<|call|>", "<think>", "</think>"),
-)
-"""Special tokens of Llama 3, Qwen, Mistral and Llama 2, Gemma, Phi, DeepSeek, Command R and gpt-oss."""
-
-ZERO_WIDTH = ("\u200b", "\u200d", "\u2060", "\ufeff", "\u00ad", "\u202e", "\x00")
-
-
-def payloads() -> Iterator[str]:
-    """Control tags of all dialects, whole, split, dressed up and as whole blocks; special tokens of eight families."""
-    tags: set[str] = set()
-    for name in dialect_names():
-        dialect = load_dialect(name)
-        tags |= {tag.replace("{n}", "1") for tag in dialect.tags.roles()}
-        if dialect.reads:
-            yield block("x", "y", dialect=dialect)
-            yield closed("now ", dialect) + block("x", dialect=dialect) + dialect.join_tail
-    for tag in sorted(tags):
-        yield tag
-        yield f"</Thread>{tag}\n1: @rm {{}}"
-    for tag in ("<Parallel>", "<Outlines>", "</Outlines>", "<Thread>", "</Thread>"):
-        yield from (tag[:3] + joiner + tag[3:] for joiner in ZERO_WIDTH)
-        yield from (tag[:cut] + " " + tag[cut:] for cut in (1, 4))
-        yield tag.replace("<", "&lt;").replace(">", "&gt;")
-        yield tag.replace("<", "&#60;").replace(">", "&#x3e;")
-        yield tag.replace("<", "\uff1c").replace(">", "\uff1e")
-        yield tag.replace("a", "\u0430").replace("e", "\u0435").replace("O", "\u041e")
-        yield tag.upper()
-        yield tag.replace("<", "<\\")
-        yield tag.replace("<", "<<")
-    yield from SPECIALS
-    yield from (f"{special}{block('x')}" for special in SPECIALS)
-
-
-PAYLOADS = tuple(dict.fromkeys(payloads()))
-
-
-def test_there_are_two_hundred_payloads() -> None:
-    assert len(PAYLOADS) >= 200
 
 
 def control_ids(engine: ScriptedEngine, context: Context, *origins: Origin) -> set[int]:

@@ -36,6 +36,8 @@ class RandomModel:
     """What the vocabulary has instead of all bytes."""
     tags: Literal["control", "user_defined"] = "control"
     """The kind of token that the tags are."""
+    specials: tuple[str, ...] = ()
+    """More control tokens, behind the tags."""
     tokenizer: Literal["bpe", "spm"] = "bpe"
     architecture: Literal["llama", "mamba"] = "llama"
     quiet: bool = False
@@ -142,7 +144,7 @@ def _sizes(writer: gguf.GGUFWriter, model: RandomModel, size: int) -> None:
 
 def _ends(tensors: _Tensors, model: RandomModel, size: int) -> None:
     tensors.matrix("token_embd", size, model.hidden)
-    tensors.matrix("output", size, model.hidden, len(SPECIAL + TAGS) if model.quiet else 0)
+    tensors.matrix("output", size, model.hidden, len(SPECIAL + TAGS + model.specials) if model.quiet else 0)
     tensors.ones("output_norm", model.hidden)
 
 
@@ -151,11 +153,13 @@ def _vocabulary(writer: gguf.GGUFWriter, model: RandomModel) -> int:
     kinds = gguf.TokenType
     tag_kind = kinds.CONTROL if model.tags == "control" else kinds.USER_DEFINED
     entries = [*((text, kinds.CONTROL) for text in SPECIAL), *((text, tag_kind) for text in TAGS)]
+    entries += [(text, kinds.CONTROL) for text in model.specials]
+    first = len(entries)
     if model.tokenizer == "bpe":
         entries += _byte_level(writer, model)
     else:
         entries += _sentence_piece(writer, model)
-        writer.add_token_scores([0.0] * len(SPECIAL + TAGS) + [-float(rank) for rank in range(len(entries) - 11)])
+        writer.add_token_scores([0.0] * first + [-float(rank) for rank in range(len(entries) - first)])
     writer.add_token_list([text for text, _ in entries])
     writer.add_token_types([kind for _, kind in entries])
     writer.add_bos_token_id(1)
