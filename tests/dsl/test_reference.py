@@ -1,4 +1,4 @@
-"""The reference in `dsl/README.md` names every field with its default, and every file in it loads."""
+"""The reference in `dsl/README.md` names every field with its default; every file in it loads and runs by script."""
 
 from __future__ import annotations
 
@@ -9,23 +9,40 @@ from typing import Any
 
 import pytest
 
+from apr_agents.dsl import spec
+from apr_agents.dsl.builtins import BUILTINS
 from apr_agents.dsl.checks import CHECKS
 from apr_agents.dsl.inputs import Input
-from apr_agents.dsl.kinds import key_of
+from apr_agents.dsl.kinds import key_of, kind_key
 from apr_agents.dsl.schema import workflow_schema
-from apr_agents.dsl.spec import BudgetSpec, CheckSpec, DialectSpec, JoinSpec, Reason, SamplingSpec, Workflow
+from apr_agents.dsl.shapes import kinds_of
+from apr_agents.dsl.spec import BudgetSpec, CheckSpec, DialectSpec, JoinSpec, SamplingSpec, Workflow
+from apr_agents.dsl.workflows import WORKFLOWS
 from apr_agents.dsl.yaml import parse_workflow
 from apr_agents.engines.base import Sampling
+from apr_agents.engines.scripted import Reply, ScriptedEngine
 from apr_agents.errors import WorkflowError
 from apr_agents.runner import Budget
+from apr_agents.runner.calls import Function
+from tests.dsl.playing import play
+from tests.support.scripts import THREADWEAVER
 
 FOLDER = Path(__file__).parent.parent.parent / "dsl"
 PAGE = (FOLDER / "README.md").read_text()
-BLOCKS = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+
+
+def blocks(language: str) -> list[str]:
+    """The fenced blocks of this language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+
+
+BLOCKS = blocks("yaml")
+STEPS = {one.__name__: one for one in kinds_of(spec.Step)}
+CONDITIONS = {kind_key(one): one for one in kinds_of(spec.Condition)}
 SECTIONS = {
     "The file": Workflow,
     "Inputs": Input,
-    "Steps": Reason,
+    **STEPS,
     "Join": JoinSpec,
     "Sampling": SamplingSpec,
     "Check": CheckSpec,
@@ -79,16 +96,87 @@ def test_bounds_are_those_of_the_model(section: str) -> None:
         assert ("exclusiveMinimum" in one) == ("above 0" in bounds), name
 
 
+def whole(block: str) -> str:
+    """A block that shows a part, completed to a file."""
+    named = block if re.search(r"^name:", block, re.MULTILINE) else f"name: a\n{block}"
+    return named if "steps:" in named else f"{named}steps: [{{reason: hello}}]\n"
+
+
+@pytest.fixture(scope="module")
+def functions() -> dict[str, Any]:
+    """Those that the page gives for its files."""
+    (block,) = [block for block in blocks("python") if "import" not in block]
+    found: dict[str, Any] = {}
+    exec(block, found)  # noqa: S102
+    return {name: one for name, one in found.items() if not name.startswith("_")}
+
+
+VALUES: dict[str, Any] = {
+    "integer": 7, "number": 0.5, "integers": [3, 7, 5], "text": "the sea", "texts": ["one", "two", "three"]
+}  # fmt: skip
+
+
+def says(question: str) -> str:
+    """A model that answers whatever the page asks."""
+    said = "- Mars, fine: 7 and 8, answer: 7 or 8, score: 7"
+    return f"{said}</Thread>" if question.startswith("<Thread>") else said
+
+
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.splitlines()[0])
-def test_every_file_loads(block: str) -> None:
-    """A block that shows a part is completed to a file."""
-    whole = block if re.search(r"^name:", block, re.MULTILINE) else f"name: a\n{block}"
-    assert parse_workflow(whole if "steps:" in whole else f"{whole}steps: [{{reason: hello}}]\n", "README.md")
+async def test_every_file_loads_and_runs(block: str, functions: dict[str, Any]) -> None:
+    known = {name: Function.of(one) for name, one in functions.items()}
+    workflow = parse_workflow(whole(block), "README.md", functions=known)
+    inputs = {name: VALUES[one.type] for name, one in workflow.inputs.items() if one.default is None}
+    if workflow.name == "countdown":
+        inputs |= {"numbers": [3, 7, 5]}
+    answered = (await play(whole(block), says, functions=functions, **inputs)).answered
+    assert answered.result.ended == "answered", answered.result.detail
+    assert answered.value is not None
+
+
+async def test_what_the_page_writes_in_python_is_the_file_above_it() -> None:
+    (block,) = [block for block in blocks("python") if "import" in block]
+    (file,) = [block for block in BLOCKS if block.startswith("name: vote")]
+    found: dict[str, Any] = {}
+    exec(block, found)  # noqa: S102
+    assert found["vote"].workflow == parse_workflow(file, "vote.yaml")
+    async with ScriptedEngine(lambda _: Reply("so"), THREADWEAVER) as engine:
+        assert (await found["vote"].run(engine, question="why?")).value == "so"
 
 
 def test_every_field_is_shown_in_a_file() -> None:
     written = "\n".join(BLOCKS)
-    assert [key for kind in SECTIONS.values() for key in map(key_of, names(kind)) if f"{key}:" not in written] == []
+    kinds = (*SECTIONS.values(), *CONDITIONS.values())
+    assert [key for kind in kinds for key in map(key_of, names(kind)) if f"{key}:" not in written] == []
+
+
+def test_every_kind_of_step_and_condition_is_in_its_table() -> None:
+    overview = PAGE.split("\n## Steps\n")[1].partition("\n### ")[0]
+    assert re.findall(r"^\| \[`(\w+)`\]", overview, re.MULTILINE) == [kind_key(one) for one in STEPS.values()]
+    conditions = PAGE.split("\n### Conditions\n")[1].partition("\n### ")[0]
+    assert re.findall(r"^\| `(\w+)` \|", conditions, re.MULTILINE) == list(CONDITIONS)
+
+
+def test_every_function_of_the_language_is_in_the_table() -> None:
+    table = PAGE.split("\n## Functions\n")[1].partition("\n## ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| `")]
+    named = {name: row for row in rows for name in re.findall(r"`([\w.]+)`", row.split("|")[1])}
+    assert set(named) == set(BUILTINS)
+    for name, row in named.items():
+        assert set(re.findall(r"`(\w+)`", row.split("|")[2])) - {"false"} == set(
+            BUILTINS[name].schema()["properties"]
+        ), name
+
+
+def test_every_ready_made_workflow_is_in_the_table() -> None:
+    found = re.findall(r"^\| \[`([\w-]+)`\]\((workflows/[\w.-]+)\)", PAGE, re.MULTILINE)
+    assert {name for name, _ in found} == set(WORKFLOWS) == {file.stem for file in FOLDER.glob("workflows/*.yaml")}
+    assert all((FOLDER / file).is_file() for _, file in found)
+
+
+def test_every_link_on_the_page_has_its_place() -> None:
+    anchors = {re.sub(r"[^\w -]", "", one).lower().replace(" ", "-") for one in re.findall(r"^#+ (.+)$", PAGE, re.M)}
+    assert set(re.findall(r"\]\(#([\w-]+)\)", PAGE)) <= anchors
 
 
 def test_every_check_is_in_the_table() -> None:
