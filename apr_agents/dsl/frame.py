@@ -60,6 +60,8 @@ class Frame:
         self.partial: Value = None
         """What a step has that cannot go on."""
         self.verdict: tuple[str, Checked] | None = None
+        self.before: list[str] = []
+        """Texts from before the run was resumed."""
         self._walks: list[tuple[Context, Walk]] = []
 
     def begin(self, prompt: Context, walk: Walk) -> None:
@@ -76,12 +78,13 @@ class Frame:
     @property
     def texts(self) -> list[str]:
         """What was written so far, behind each prompt."""
-        return ["".join(segment.text for segment in walk.context.since(prompt)) for prompt, walk in self._walks]
+        here = ["".join(segment.text for segment in walk.context.since(prompt)) for prompt, walk in self._walks]
+        return self.before + here
 
     @property
     def response(self) -> tuple[int, ...] | None:
         """The ids of the only text; None where there are several, or where they are not known."""
-        if len(self._walks) != 1 or self._walks[0][1].context.segment.ids is None:
+        if self.before or len(self._walks) != 1 or self._walks[0][1].context.segment.ids is None:
             return None
         prompt, walk = self._walks[0]
         return ids_of(walk.context.since(prompt))

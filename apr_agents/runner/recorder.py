@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Literal
 
 from apr_agents.runner.outcome import Outcome
@@ -33,7 +34,7 @@ class Recorder:
         self._after = after
         self._count = 0
         self._aheads = 0
-        self._entries: dict[str, Span | Recorder | Outcome] = {}
+        self._entries: dict[str, Span | Recorder | Outcome | Records] = {}
         self._blocks: dict[int, Block] = {}
         self._open: Span | None = None
         self.notes: list[str] = []
@@ -127,13 +128,27 @@ class Recorder:
         """Record a block at its fork, and once more when its join has happened."""
         self._blocks[block.number] = block
 
-    def records(self) -> Records:
-        """Everything so far; an open span ends now."""
+    def extent(self) -> tuple[int, int, int]:
+        """How much there is now, for `records`."""
+        return len(self._entries), len(self._blocks), len(self.notes)
+
+    def resume(self, records: Records) -> float:
+        """Take everything that was recorded up to a place before the run was resumed; by how many seconds that moved
+        the run's start."""
+        own = [span for span in records.spans if span.path == self.path]
+        aheads = sum("#ahead" in span.id for span in own)
+        self._entries[f"before {len(self._entries)}"] = records
+        self._aheads += aheads
+        self._count += len(own) - aheads
+        return self.reach(records.spans)
+
+    def records(self, since: tuple[int, int, int] = (0, 0, 0)) -> Records:
+        """Everything so far, behind this extent; an open span ends now."""
         spans: list[Span] = []
-        blocks = list(self._blocks.values())
+        blocks = list(islice(self._blocks.values(), since[1], None))
         branches: list[Branch] = []
-        notes = list(self.notes)
-        for entry in self._entries.values():
+        notes = self.notes[since[2] :]
+        for entry in islice(self._entries.values(), since[0], None):
             if isinstance(entry, Span):
                 spans.append(entry)
                 continue

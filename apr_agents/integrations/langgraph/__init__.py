@@ -4,5 +4,6 @@ graph.add_node("think", reasoning_node("embedded", Settings(load_dialect("thread
 """
 
 from apr_agents.integrations.langgraph.node import reasoning_node
+from apr_agents.integrations.langgraph.workflow import workflow_node
 
-__all__ = ["reasoning_node"]
+__all__ = ["reasoning_node", "workflow_node"]

@@ -105,12 +105,13 @@ class _Node:
             )
         question = question_of(state.get(self.read), self.read)
         settings, run_id = _bounded(self.settings, config.get("max_concurrency")), run_id_of(config)
-        async with _watched(config, run_id, blocks) as watched, _opened(self.engine) as engine:
-            asked = Asked(engine, question, settings, run_id, self.name, config, get_stream_writer())
+        around = config
+        async with watched(config, run_id, blocks) as config, opened(self.engine) as engine:
+            asked = Asked(engine, question, settings, run_id, self.name, around, get_stream_writer())
             inside: RunnableConfig = {
-                **watched,
+                **config,
                 "max_concurrency": _UNBOUNDED,
-                "configurable": {**watched.get("configurable", {}), ASKED: asked},
+                "configurable": {**config.get("configurable", {}), ASKED: asked},
             }
             facts = (await self.inner.ainvoke({"run_id": run_id}, inside))["facts"]
         message = message_of(facts, self.name)
@@ -141,7 +142,7 @@ def _schema(read: str, write: str) -> type:
 
 
 @asynccontextmanager
-async def _watched(config: RunnableConfig, run_id: str, blocks: bool) -> AsyncGenerator[RunnableConfig]:
+async def watched(config: RunnableConfig, run_id: str, blocks: bool) -> AsyncGenerator[RunnableConfig]:
     """The configuration for the graph inside, whose checkpointer is watched and fenced; as it is without one."""
     saver = saver_of(config)
     if saver is None:
@@ -152,9 +153,10 @@ async def _watched(config: RunnableConfig, run_id: str, blocks: bool) -> AsyncGe
 
 
 @asynccontextmanager
-async def _opened(engine: Engine | str | Callable[[], Engine]) -> AsyncGenerator[Engine]:
+async def opened(engine: Engine | str | Callable[[], Engine]) -> AsyncGenerator[Engine]:
+    """The engine: as it is where it is open, else for as long as the block goes on."""
     if isinstance(engine, str) or callable(engine):
-        async with open_engine(engine) if isinstance(engine, str) else engine() as opened:
-            yield opened
+        async with open_engine(engine) if isinstance(engine, str) else engine() as made:
+            yield made
     else:
         yield engine

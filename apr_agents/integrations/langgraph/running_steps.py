@@ -1,0 +1,76 @@
+"""The run inside a workflow's graph: the frame that its nodes share, and how a resumed graph brings it up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, cast
+
+from langchain_core.runnables import RunnableConfig
+
+from apr_agents.dsl.frame import Frame
+from apr_agents.dsl.past import Extent, Past, extent, past, relive
+from apr_agents.dsl.spec import Call, Select, Step
+from apr_agents.dsl.values import Value
+from apr_agents.errors import UsageError
+from apr_agents.integrations.langgraph.saver import saver_of
+from apr_agents.integrations.langgraph.tasks import Tasks
+
+RUNNING = "__apr_running"
+"""In the configuration, so that no checkpoint has a copy of the run."""
+
+
+class Running:
+    """A run whose steps are nodes. Its mutable state is the frame, and how many steps it knows to have passed."""
+
+    def __init__(self, frame: Frame) -> None:
+        self.frame = frame
+        self._shared = frame.shared
+        self._passed = 0
+        self._known: dict[str, Value] = {}
+        self._kept = False
+
+    def enter(self, state: Mapping[str, Any], step: Step | None, config: RunnableConfig) -> None:
+        """A node begins: what earlier processes did is brought in, and its branches become tasks of this graph."""
+        self.catch_up(state)
+        self._kept = saver_of(config) is not None
+        self._known = dict(self.frame.values)
+        if self._kept and not isinstance(step, (Call, Select)):
+            tasks = Tasks(config)
+            self.frame.shared = replace(self._shared, spawner=tasks, journal=tasks)
+        else:
+            self.frame.shared = self._shared
+
+    def catch_up(self, state: Mapping[str, Any]) -> None:
+        """Bring in the steps that other processes did."""
+        steps = state.get("past", [])
+        for step in steps[self._passed :]:
+            relive(self.frame, Past.from_json(step))
+        self._passed = len(steps)
+        self.frame.values |= state.get("values", {})
+
+    def extent(self) -> Extent | None:
+        """How far the run has come; None where nothing is kept."""
+        return extent(self.frame) if self._kept else None
+
+    def leave(self, since: Extent | None) -> dict[str, Any]:
+        """A node has ended: the values that it gave, and what it recorded where that is kept."""
+        values = self.frame.values
+        new = {name: value for name, value in values.items() if name not in self._known or self._known[name] != value}
+        if since is None:
+            return {"values": new}
+        self._passed += 1
+        return {"values": new, "past": [past(self.frame, since).to_json()]}
+
+
+def running_in(config: RunnableConfig) -> Running:
+    """The run that this configuration carries. Raises UsageError where there is none."""
+    found = config.get("configurable", {}).get(RUNNING)
+    if not isinstance(found, Running):
+        raise UsageError("a workflow's graph runs inside `workflow_node`; it has no run of its own")
+    return found
+
+
+def carrying(running: Running, config: RunnableConfig) -> RunnableConfig:
+    """This configuration with the run in it."""
+    return cast("RunnableConfig", {**config, "configurable": {**config.get("configurable", {}), RUNNING: running}})
