@@ -99,9 +99,11 @@ async def open_litellm(wanted: Wanted) -> Opened:
             info = replace(next(iter(natives.values())).info, name=info.name)
         else:
             served = await _served(way.deployments, witnesses)
-            info = replace(info, window=min((one.window for one in served if one.window), default=None))
+            window = min((one.window for one in served if one.window), default=None)
+            window, most = (window, None) if window else _listed(litellm, way.deployments)
+            info = replace(info, window=window)
             continues = all(one.profile.continues for one in served)
-            room = Room(info.window, model.tokenizer, chat=kind == "chat", continues=continues)
+            room = Room(window, model.tokenizer, chat=kind == "chat", continues=continues, most=most)
         return Opened(litellm, way, calls, kind, model, room, info, natives, stack.pop_all())
     raise AssertionError  # the stack swallows nothing
 
@@ -184,3 +186,19 @@ async def _served(deployments: Sequence[Deployment], witnesses: Witnesses) -> li
     if known and not found:
         raise missing[0]
     return found
+
+
+def _listed(litellm: Foreign, deployments: Sequence[Deployment]) -> tuple[int | None, int | None]:
+    """The window and the longest answer of models whose servers do not tell, as LiteLLM has them in its list; None:
+    it does not have them."""
+    known = [_limits(litellm, one) for one in deployments]
+    windows, answers = ([limits[n] for limits in known if limits[n]] for n in (0, 1))
+    return min(windows, default=None), min(answers, default=None)
+
+
+def _limits(litellm: Foreign, deployment: Deployment) -> tuple[int, int]:
+    try:
+        listed: Mapping[str, Any] = litellm.get_model_info(model=deployment.model)
+    except Exception:  # LiteLLM raises a plain Exception for a model that it has not in its list
+        return 0, 0
+    return int(listed.get("max_input_tokens") or 0), int(listed.get("max_output_tokens") or 0)

@@ -21,10 +21,20 @@ _USUAL = 3
 class Room:
     """Its mutable state is the longest prompt that a server has counted: it says how many bytes a token has here."""
 
-    def __init__(self, window: int | None, tokenizer: Tokenizer | None, *, chat: bool, continues: bool = True) -> None:
+    def __init__(
+        self,
+        window: int | None,
+        tokenizer: Tokenizer | None,
+        *,
+        chat: bool,
+        continues: bool = True,
+        most: int | None = None,
+    ) -> None:
         """`window`: None: unknown, and the server's own limit serves. `continues`: whether a chat's server goes on
-        with an assistant's message, and needs no further one that asks it to."""
+        with an assistant's message, and needs no further one that asks it to. `most`: tokens that one answer may have
+        whatever the window; None: any."""
         self._window = window
+        self._most = most
         self._tokenizer = tokenizer
         self._chat = chat
         self._goes_on = chat and not continues
@@ -33,17 +43,17 @@ class Room:
 
     def left(self, request: Request) -> int:
         """The tokens that this request may generate. Raises ContextFull where there is no room for one."""
-        window = self._window
+        window, wanted = self._window, min(request.max_tokens, self._most or request.max_tokens)
         if window is None:
-            return request.max_tokens
+            return wanted
         context, around = request.context, self._around(request.context)
         most = _bytes(context.text) + around
-        if most + request.max_tokens <= window:  # no text has more tokens than bytes
-            return request.max_tokens
+        if most + wanted <= window:  # no text has more tokens than bytes
+            return wanted
         size = self._count(context.text, window - around) + around
         if size >= window:
             raise ContextFull(f"the context has about {size} tokens, and the window is {window}; shorten the prompt")
-        return min(request.max_tokens, window - size)
+        return min(wanted, window - size)
 
     def learn(self, context: Context, tokens: int) -> None:
         """A server counted this context."""

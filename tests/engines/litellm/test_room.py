@@ -53,6 +53,20 @@ def test_a_window_that_nobody_tells_bounds_nothing() -> None:
     assert Room(None, None, chat=True).left(Request(context("a" * 10_000), 4096)) == 4096
 
 
+def test_an_answer_has_no_more_tokens_than_the_model_gives_one() -> None:
+    assert Room(None, None, chat=True, most=100).left(Request(context("a"), 4096)) == 100
+    assert Room(300, None, chat=False, most=100).left(Request(context("a" * 250), 4096)) == 300 - 251 - 2
+    assert Room(None, None, chat=True, most=100).left(Request(context("a"), 50)) == 50
+
+
+async def test_models_that_litellm_lists_are_asked_for_what_they_can() -> None:
+    """Nothing is asked of this provider before the first request."""
+    async with LiteLLMEngine("anthropic/claude-sonnet-4-5-20250929", api_key="none") as engine:
+        prompt = engine.prompt([Message("user", "Numbers: 3 5 7")], {})
+        assert engine.info.window == 200_000
+        assert engine.opened.room.left(Request(prompt, 65_536)) == 64_000
+
+
 def test_without_a_tokenizer_a_byte_is_taken_for_a_token_until_a_server_has_counted() -> None:
     room, prompt = Room(1000, None, chat=False), context("four" * 100)
     assert room.left(Request(prompt, 1000)) == 1000 - 400 - 3
