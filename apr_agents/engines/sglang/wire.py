@@ -13,7 +13,11 @@ from apr_agents.errors import ContextFull, EngineError, RequestRefused, StreamFa
 DONE = b"[DONE]"
 """The data of the event behind the last one."""
 UNWATCHED = 32
-"""Tokens of an event where nobody waits for each: what an answer that is cut short loses at most."""
+"""Tokens of an event where nobody waits for each: what an answer that is cut short loses at most.
+
+So a stream costs client and server what a plain answer costs, a fifth to a seventh of one token an event (measured with
+SGLang 0.5.21, 32 answers of 100 tokens at once).
+"""
 _TOO_LONG = ("context length", "longer than the model", "too long", "exceeds the maximum allowed length")
 
 
