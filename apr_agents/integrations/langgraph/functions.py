@@ -13,6 +13,7 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.errors import GraphBubbleUp
 from pydantic import BaseModel, create_model
+from pydantic_core import SchemaError
 
 from apr_agents.errors import UsageError
 from apr_agents.integrations.langchain import as_function
@@ -67,16 +68,23 @@ def _graph(runnable: Runnable[Any, Any]) -> Function:
     return as_function(tool)
 
 
-def _arguments_of(runnable: Runnable[Any, Any], name: str) -> type[BaseModel]:
+def _arguments_of(runnable: Runnable[Any, Any], name: str) -> type[BaseModel] | dict[str, Any]:
     """The fields of its input; a list of messages is shown to the model as a text, which graphs take for a question."""
     declared = cast("object", runnable.InputType)
     if not isinstance(declared, type) or not (hints := get_type_hints(declared)):
-        return cast("type[BaseModel]", runnable.get_input_schema())
+        return _schema_of(runnable, name)
     needed = getattr(declared, "__required_keys__", hints)
     fields: dict[str, Any] = {
         key: (str if "Message" in str(hint) else hint, ... if key in needed else None) for key, hint in hints.items()
     }
     return create_model(name, **fields)
+
+
+def _schema_of(runnable: Runnable[Any, Any], name: str) -> type[BaseModel] | dict[str, Any]:
+    try:
+        return cast("type[BaseModel]", runnable.get_input_schema())
+    except SchemaError:  # of a graph on another server, which alone knows its fields
+        return {"title": name, "type": "object", "properties": {}, "additionalProperties": True}
 
 
 def _shown(result: object) -> object:
