@@ -9,6 +9,7 @@ from typing import cast
 from apr_agents.dsl.frame import Frame, Stopped
 from apr_agents.dsl.values import Value, as_json
 from apr_agents.errors import CallError
+from apr_agents.runner.calls import called_by
 from apr_agents.runner.shared import End, place
 from apr_agents.trace import Kind
 
@@ -22,7 +23,9 @@ async def called(frame: Frame, name: str, arguments: Mapping[str, Value]) -> Val
     try:
         async with place(frame.shared, recorder):
             recorder.open(Kind.call)
-            value = _plain(name, await function.returned(as_json(arguments)))
+            # By its span, whose name is the same when the run is resumed: a branch may call several times.
+            with called_by(frame.shared.run_id, f"{frame.path}#{recorder.mark()[0]}"):
+                value = _plain(name, await function.returned(as_json(arguments)))
     except CallError as error:
         recorder.close("failed")
         raise Stopped(End("failed", str(error))) from error

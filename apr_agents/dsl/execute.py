@@ -62,6 +62,7 @@ async def run_workflow(
     spawner: Spawner | None = None,
     journal: Journal | None = None,
     run_id: str | None = None,
+    course: Course = in_order,
 ) -> Answered:
     """What came of this workflow on an open engine; arguments and errors as of `stream_workflow`."""
     async with stream_workflow(
@@ -75,6 +76,7 @@ async def run_workflow(
         spawner=spawner,
         journal=journal,
         run_id=run_id,
+        course=course,
     ) as live:
         live.watched = False
         async for _ in live:

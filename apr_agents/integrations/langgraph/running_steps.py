@@ -30,13 +30,14 @@ class Running:
         self._known: dict[str, Value] = {}
         self._kept = False
 
-    def enter(self, state: Mapping[str, Any], step: Step | None, config: RunnableConfig) -> None:
+    async def enter(self, state: Mapping[str, Any], step: Step | None, config: RunnableConfig) -> None:
         """A node begins: what earlier processes did is brought in, and its branches become tasks of this graph."""
         self.catch_up(state)
         self._kept = saver_of(config) is not None
         self._known = dict(self.frame.values)
         if self._kept and not isinstance(step, (Call, Select)):
             tasks = Tasks(config)
+            await tasks.seal()  # so that what is stored from here on hangs on checkpoints that are stored, too
             self.frame.shared = replace(self._shared, spawner=tasks, journal=tasks)
         else:
             self.frame.shared = self._shared

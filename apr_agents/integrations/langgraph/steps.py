@@ -163,7 +163,7 @@ class _Building:
     def _node(self, name: str, act: Callable[[Running, Steps], Any], step: Step) -> None:
         async def node(state: Steps, config: RunnableConfig) -> dict[str, Any]:
             running = running_in(config)
-            running.enter(state, step, config)
+            await running.enter(state, step, config)
             since = running.extent()
             return {**await act(running, state), **running.leave(since)}
 

@@ -1,0 +1,264 @@
+"""A workflow as a graph: the same run as without one; killed at any point and resumed, as if nothing had happened."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import END, START, StateGraph
+from typing_extensions import TypedDict
+
+from apr_agents.clock import MonotonicClock
+from apr_agents.dsl.execute import run_workflow
+from apr_agents.dsl.spec import Workflow
+from apr_agents.dsl.yaml import parse_workflow
+from apr_agents.engines.base import Request
+from apr_agents.engines.scripted import Reply, ScriptedEngine
+from apr_agents.errors import EngineError, UsageError
+from apr_agents.integrations.langgraph import workflow_node
+from apr_agents.integrations.langgraph.steps import steps_graph
+from apr_agents.integrations.langgraph.workflow import through
+from apr_agents.runner.calls import Function, caller
+from tests.dsl.playing import question_in
+from tests.integrations.langgraph.graphs import config
+from tests.integrations.langgraph.lives import Diary, Life, saved
+from tests.support.scripts import THREADWEAVER, block
+
+FILE = """
+name: everything
+inputs: {topics: texts}
+steps:
+  - generate: plan
+    as: plan
+  - map: ${topics}
+    each: topic
+    steps:
+      - call: note
+        arguments: {word: "${topic}"}
+        as: noted
+      - generate: "on ${noted} by ${plan}"
+        as: draft
+      - generate: "again ${draft}"
+    as: drafts
+  - when: {matches: ["${drafts.0}", draft]}
+    then: [{call: note, arguments: {word: then}, as: w}]
+    else: [{generate: else, as: w}]
+    as: decided
+  - repeat:
+      - call: note
+        arguments: {word: "${k}"}
+        as: k
+      - generate: "better ${k}"
+    most: 5
+    until: {matches: ["${k}", "!!!"]}
+    start: {k: k}
+    as: last
+  - fork:
+      left: [{generate: left}]
+      right: [{map: 2, steps: [{generate: "deep ${item}"}]}]
+    join: {synthesis: "both ${branches}"}
+    as: both
+  - reason: fork it
+    as: end
+result: "${end}: ${decided} ${last} ${both}"
+"""
+WORKFLOW = parse_workflow(FILE, "f")
+TOPICS = ["a", "b", "c"]
+
+
+def says(request: Request) -> str | Reply:
+    question = question_in(request)
+    if question == "fork it":
+        return block("p", "q")
+    if request.path.depth and question != "</Parallel>" and "<" in request.context.text:
+        return "part</Thread>"
+    return f"draft {len(question)}"
+
+
+async def note(word: str) -> str:
+    return word + "!"
+
+
+FUNCTIONS = {"note": Function("note", note)}
+
+
+async def test_a_run_through_the_graph_is_the_run_without_it() -> None:
+    engine = ScriptedEngine(says, THREADWEAVER)
+    plain = await run_workflow(WORKFLOW, engine, {"topics": TOPICS}, functions=FUNCTIONS)
+    other = ScriptedEngine(says, THREADWEAVER)
+    course = through(steps_graph(WORKFLOW))
+    graphed = await run_workflow(WORKFLOW, other, {"topics": TOPICS}, functions=FUNCTIONS, course=course)
+    assert plain.result.ok, plain.result.detail
+    assert graphed.value == plain.value
+    assert graphed.result.text == plain.result.text
+    assert graphed.result.trace.branches == plain.result.trace.branches
+    shapes = [
+        [(span.id, span.kind, span.after, span.tokens) for span in one.result.trace.spans] for one in (plain, graphed)
+    ]
+    assert shapes[0] == shapes[1]
+    assert [request.context.text for request in other.requests] == [request.context.text for request in engine.requests]
+
+
+def node(workflow: Workflow = WORKFLOW, **given: Any) -> Any:  # noqa: ANN401
+    return workflow_node(workflow, lambda: ScriptedEngine(says, THREADWEAVER), [note], **given)
+
+
+class Wider(TypedDict, total=False):
+    topics: list[str]
+    answer: str
+    report: dict[str, Any]
+    more: str
+
+
+@pytest.mark.parametrize("kept", [False, True])
+async def test_a_node_of_a_graph_of_the_user_s(*, kept: bool) -> None:
+    built = StateGraph(Wider)
+    built.add_node("before", lambda state: {"topics": [*state["topics"], "c"]})
+    built.add_node("vote", node())
+    built.add_edge(START, "before").add_edge("before", "vote").add_edge("vote", END)
+    graph = built.compile(checkpointer=InMemorySaver() if kept else None)
+    state = await graph.ainvoke({"topics": ["a", "b"], "more": "kept"}, config())
+    assert state["answer"].startswith("draft")
+    assert (state["report"]["ended"], state["more"]) == ("answered", "kept")
+    assert state["report"]["report"]["tokens"]["generated"] > state["report"]["report"]["tokens"]["critical"]
+
+
+def test_without_an_event_loop() -> None:
+    assert node().invoke({"topics": TOPICS})["report"]["ended"] == "answered"
+
+
+async def test_progress_is_streamed() -> None:
+    told = [one async for one in node().astream({"topics": TOPICS}, stream_mode="custom")]
+    kinds = {one["type"] for one in told}
+    assert {"began", "forked", "generated", "ended", "synthesis"} <= kinds
+    assert {one["path"] for one in told if one["type"] == "generated"} >= {"", "1.1", "1.2", "2.2/1.1"}
+
+
+async def test_exit_durability_is_asked_for_by_name() -> None:
+    with pytest.raises(UsageError, match="durability"):
+        await node(checkpointer=InMemorySaver()).ainvoke({"topics": TOPICS}, config(), durability="exit")
+
+
+async def test_a_failed_step_raises_and_is_resumed() -> None:
+    asked: list[str] = []
+    broken = True
+
+    def script(request: Request) -> str | Reply:
+        asked.append(question_in(request))
+        return Reply("", error="lost") if question_in(request) == "fork it" and broken else says(request)
+
+    graph = workflow_node(WORKFLOW, lambda: ScriptedEngine(script, THREADWEAVER), [note], checkpointer=InMemorySaver())
+    with pytest.raises(EngineError, match=r"steps\[5\]: lost"):
+        await graph.ainvoke({"topics": TOPICS}, config())
+    before, broken = len(asked), False
+    state = await graph.ainvoke(None, config())
+    assert state["answer"] == (await node().ainvoke({"topics": TOPICS}))["answer"]
+    assert asked[before:] == ["fork it", *asked[before + 1 :]]
+    assert len(asked) - before == 4
+
+
+def test_it_is_drawn() -> None:
+    drawn = steps_graph(WORKFLOW).get_graph().draw_mermaid()
+    for label in ("(1 generate)", "(2 map)", "(3 when)", "(3.then.1 call)", "(4 repeat)", "(4.1 call)", "(4 until)"):
+        assert label in drawn
+    for way in ("then", "else", "again", "done"):
+        assert f"&nbsp;{way}&nbsp;" in drawn
+
+
+_PROCESSES = multiprocessing.get_context("forkserver")
+_PROCESSES.set_forkserver_preload(["tests.integrations.langgraph.test_workflow"])
+
+
+def live(life: Life) -> dict[str, Any] | None:
+    """Run the graph, from where it is, in a new process: what it gave, or None when the process was killed."""
+    here, there = _PROCESSES.Pipe(duplex=False)
+    process = _PROCESSES.Process(target=_live, args=(life, there))
+    process.start()
+    there.close()
+    try:
+        found = here.recv()
+    except EOFError:
+        found = None
+    process.join()
+    here.close()
+    assert process.exitcode == (-signal.SIGKILL if found is None else 0)
+    process.close()
+    return found
+
+
+def _live(life: Life, there: Any) -> None:  # noqa: ANN401
+    there.send(asyncio.run(_run(life)))
+    there.close()
+
+
+async def _run(life: Life) -> dict[str, Any]:
+    diary = Diary(life)
+
+    def script(request: Request) -> str | Reply:
+        diary.write(f"asked {request.path}:{request.sampling.seed}")
+        return says(request)
+
+    async def note(word: str) -> str:
+        found = caller()
+        assert found is not None
+        diary.write(f"called {found.path}")
+        return word + "!"
+
+    async with saved(life.database, diary) as saver:
+        graph = workflow_node(
+            WORKFLOW, lambda: ScriptedEngine(script, THREADWEAVER, clock=MonotonicClock()), [note], checkpointer=saver
+        )
+        where = config(life.thread)
+        begun = (await graph.aget_state(where)).next
+        state = await graph.ainvoke(None if begun else {"topics": TOPICS}, where)
+    tokens = state["report"]["report"]["tokens"]
+    branches = [
+        (branch["path"], branch["outcome"], branch["tokens"])
+        for fork in state["report"]["report"]["forks"]
+        for branch in fork["branches"]
+    ]
+    return {"answer": state["answer"], "ended": state["report"]["ended"], "branches": branches} | {
+        name: tokens[name] for name in ("generated", "critical", "prompt")
+    }
+
+
+def _begun(life: Life) -> list[str]:
+    """What began, in order: requests and calls."""
+    lines = Path(life.diary).read_text().splitlines()
+    return [line for line in lines if line.startswith(("asked", "called"))]
+
+
+@pytest.mark.timeout(300)
+def test_killed_at_any_point(tmp_path: Path) -> None:
+    """Between steps, inside them, in the middle of a store: the end is the same, and little is done twice."""
+    life = Life(str(tmp_path / "saved.db"), str(tmp_path / "diary"))
+    whole = live(life)
+    assert whole is not None
+    assert whole["ended"] == "answered"
+    begun = _begun(life)
+    assert len(set(begun)) == len(begun)
+    count = len(Path(life.diary).read_text().splitlines())
+    for point in range(2, count, count // 12):
+        other = replace(life, database=str(tmp_path / f"{point}.db"), diary=str(tmp_path / f"diary{point}"))
+        assert live(replace(other, kill_at=point)) is None
+        assert live(other) == whole, point
+        again = _begun(other)
+        assert set(again) == set(begun)
+        # At most the branches in flight, each from its first step.
+        assert len(again) - len(begun) <= 9, point
+
+
+def test_killed_again_and_again(tmp_path: Path) -> None:
+    life = Life(str(tmp_path / "saved.db"), str(tmp_path / "diary"))
+    kills = 0
+    while (found := live(replace(life, kill_at=30))) is None:
+        kills += 1
+    assert kills > 1
+    other = replace(life, database=str(tmp_path / "other.db"), diary=str(tmp_path / "other"))
+    assert found == live(other)
