@@ -32,7 +32,7 @@ def inconsistencies(
         for what in _in_dialect(workflow.dialect):
             yield ("dialect",), what
     known = registry(functions or {})
-    scope: Scope = {name: one.type for name, one in workflow.inputs.items()}
+    scope: Scope = {name: one.type for name, one in workflow.inputs.items() if NAME.fullmatch(name)}
     behind, _ = yield from Flow(checks, known, whole=functions is not None).steps(("steps",), workflow.steps, scope)
     if workflow.result is not None:
         for what in unknown(workflow.result, behind):

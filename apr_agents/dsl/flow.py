@@ -65,7 +65,7 @@ class Flow:
             scope, kind = yield from self.step(here, step, scope)
             if step.as_ is not None:
                 yield from _name((*here, "as"), step.as_)
-                scope = {**scope, step.as_: kind}
+                scope = _with(scope, step.as_, kind)
         return scope, kind
 
     def step(self, path: Path, step: Step, scope: Scope) -> Behind:
@@ -132,7 +132,7 @@ class Flow:
         yield from _name((*path, "each"), step.each)
         kind: Type = "any" if found else type_of(step.map, scope)
         item = "integer" if kind == "integer" else item_of(kind)
-        yield from self.steps((*path, "steps"), step.steps, {**scope, step.each: item})
+        yield from self.steps((*path, "steps"), step.steps, _with(scope, step.each, item))
         return (yield from _join((*path, "join"), step.join, scope, "list", _count(step)))
 
     def _score(self, path: Path, step: Score, scope: Scope) -> Generator[Finding, None, Type]:
@@ -159,8 +159,9 @@ class Flow:
         for name, value in step.start.items():
             yield from _name((*path, "start", name), name)
             yield from at((*path, "start", name), unknown(value, scope))
-        started: Scope = dict.fromkeys(step.start, "any")
-        before: Scope = {**scope, **started}
+        before = scope
+        for name in step.start:
+            before = _with(before, name, "any")
         # What an earlier round gave may be of another type than what there was before the first one.
         rebound: Scope = dict.fromkeys((name for name in bound(step.repeat) if name in before), "any")
         behind, kind = yield from self.steps((*path, "repeat"), step.repeat, {**before, **rebound})
@@ -230,6 +231,11 @@ def _count(step: Map) -> int | None:
     """How many branches a map has, where that is written."""
     count = len(step.map) if isinstance(step.map, tuple) else step.map if isinstance(step.map, int) else None
     return min(count, step.limit or count) if count else None
+
+
+def _with(scope: Scope, name: str, kind: Type) -> Scope:
+    """The scope with one more name; what is none is told once, where it is given."""
+    return {**scope, name: kind} if NAME.fullmatch(name) else scope
 
 
 def _name(path: Path, name: str) -> Findings:

@@ -97,10 +97,15 @@ def _refused(name: str, document: Document, findings: list[Finding]) -> Workflow
     placed: list[tuple[Place, str]] = []
     for path, what in findings:
         written = _written(document, path)
-        placed.append((document.places[written], f"{show(written)}: {what}"))
+        placed.append((document.places[written], f"{show(written)}: {_printable(what)}"))
     lines = [f"{name}:{place.line} {what}" for place, what in sorted(placed)]
     more = (f"{name}: there are more problems than these",) if len(lines) > MAX_PROBLEMS else ()
     return WorkflowError((*dict.fromkeys(lines[:MAX_PROBLEMS]), *more))
+
+
+def _printable(what: str) -> str:
+    """The text without characters that steer a terminal or turn its direction."""
+    return "".join(one if one.isprintable() else f"\\u{ord(one):04x}" for one in what)
 
 
 def _written(document: Document, path: Path) -> Path:
