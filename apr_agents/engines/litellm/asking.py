@@ -136,6 +136,10 @@ def _content(message: Mapping[str, Any]) -> str:
     return "".join(texts)
 
 
+_SAME = 50
+"""Equal chunks in a row, after which two go as one: LiteLLM takes a hundred for a model in a loop, and raises."""
+
+
 class Shown:
     """A text as callers see it; its mutable state is what could still turn out to be the beginning of a stop."""
 
@@ -143,6 +147,7 @@ class Shown:
         self._trim = request.trim
         self._keep = max((len(stop) for stop in request.stops), default=1) - 1 if request.trim else 0
         self._held = ""
+        self._last, self._same = "", 0
 
     def take(self, chunk: Chunk) -> str:
         """What may be shown once this chunk has come."""
@@ -151,8 +156,15 @@ class Shown:
         if matched is not None and self._trim:
             text = text[: text.find(matched)] if matched in text else text
         keep = 0 if chunk.finish else min(self._keep, len(text))
+        if not chunk.finish and self._is_one_too_many(text[: len(text) - keep]):
+            keep = len(text)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]
+
+    def _is_one_too_many(self, text: str) -> bool:
+        self._same = self._same + 1 if text == self._last else 1
+        self._last = text
+        return self._same % _SAME == 0
 
 
 def usage_of(finish: Finish) -> dict[str, Any]:
