@@ -24,6 +24,8 @@ from benchmarks.figure import Figure
 
 HERE = {
     **{name: (name,) for name in ("parser", "driver", "embedded", "trajectories", "forkjoin", "ahead", "metered")},
+    "langgraph": ("langgraph",),
+    "workflows": ("workflows",),
     "forkjoin-scripted": ("forkjoin", "--engine", "scripted"),
 }
 SERVERS = {
