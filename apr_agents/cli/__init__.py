@@ -9,6 +9,7 @@ import click
 _COMMANDS = {
     "run": "answer a workflow's question, forking where the model decides to",
     "check": "whether workflow files are well formed, with all problems at once",
+    "graph": "a workflow's steps as a Mermaid graph",
     "schema": "the JSON Schema of workflow files, for editors",
     "report": "the account of a stored trace",
     "doctor": "what an engine is and can do, and which of its settings cost prefix hits or figures",

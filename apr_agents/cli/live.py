@@ -11,9 +11,13 @@ from rich.live import Live
 from rich.text import Text
 
 from apr_agents.dsl.places import show
+from apr_agents.paths import BranchPath
 from apr_agents.runner.progress import Began, Ended, Forked, Generated, Noted, Progress, Synthesis
 
 Show = Callable[[Progress], None]
+
+_ROWS = 40
+"""Branches that are shown at the same time."""
 
 _SIGNS = {"done": "✓", "truncated": "…", "failed": "✗", "cancelled": "–", "refused": "⊘"}
 
@@ -77,23 +81,27 @@ def _where(path: str) -> str:
 class LiveTree:
     """The run's text and its branches as they grow; its mutable state is what was shown so far."""
 
-    def __init__(self) -> None:
-        self._start = time.monotonic()
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        """`now` counts seconds."""
+        self._now = now
+        self._start = now()
         self._tokens = 0
         self._tails: dict[str, str] = {"": ""}
+        self._steps: dict[str, str] = {}
         self._counts: dict[str, int] = {}
         self._outlines: dict[str, str] = {}
+        self._forked: dict[str, float] = {}
         self._ended: dict[str, Ended] = {}
-        self._steps: dict[str, str] = {}
         self._note = ""
 
     def show(self, progress: Progress) -> None:
         match progress:
             case Forked(path, block, outlines):
                 for position, outline in enumerate(outlines, 1):
-                    name = f"{path}/{block}.{position}" if path else f"{block}.{position}"
+                    name = str(BranchPath.parse(path).child(block, position))
                     self._outlines[name] = outline.text
                     self._counts[name] = 0
+                    self._forked[name] = self._now()
             case Generated(path, text, tokens):
                 self._tails[path] = (self._tails.get(path, "") + text)[-200:]
                 self._counts[path] = self._counts.get(path, 0) + tokens
@@ -103,25 +111,36 @@ class LiveTree:
             case Noted(path, note):
                 self._note = f"{_where(path)}{note}"
             case Began(path, place, kind):
-                self._steps[path] = f"{show(place)[2:]}: {kind}"
+                self._steps[path] = f"{show(place)[2:]} {kind}"
                 self._tails[path] = ""
             case Synthesis():
                 pass
 
     def render(self) -> RenderableType:
-        head = Text(f"{time.monotonic() - self._start:6.1f} s  {self._tokens} tokens  ", style="bold")
-        head.append(self._steps.get("", ""), style="bold")
-        rows = map(self._row, list(self._outlines)[-40:])
+        head = Text(f"{self._now() - self._start:6.1f} s  {self._tokens} tokens  ", style="bold")
+        head.append(self._steps.get("", ""))
+        rows = map(self._row, self._shown())
         return Group(head, _tail(self._tails[""], 100), *rows, *([_tail(self._note, 100)] if self._note else []))
+
+    def _shown(self) -> list[str]:
+        """The branches for which there is room, as a tree: those that run, and the latest of the others."""
+        running = [path for path in self._outlines if path not in self._ended]
+        ended = [path for path in self._outlines if path in self._ended]
+        room = max(0, _ROWS - len(running))
+        return sorted([*ended[len(ended) - min(room, len(ended)) :], *running[:_ROWS]], key=BranchPath.parse)
 
     def _row(self, path: str) -> Text:
         ended = self._ended.get(path)
         sign = _SIGNS[ended.branch.outcome] if ended else "▸"
         style = "dim" if ended else ""
+        seconds = ended.seconds if ended else self._now() - self._forked[path]
         indent = "  " * path.count("/")
-        row = Text(f"  {indent}{sign} {path:<8} {self._counts.get(path, 0):>5}  ", style=style)
-        row.append(f"{self._outlines[path][:40]:<42}", style=style)
-        return row if ended else row.append_text(_tail(self._tails.get(path, ""), 40))
+        name = f"{indent}{sign} {path}"
+        row = Text(f"  {name:<14} {self._counts.get(path, 0):>6} {seconds:>7.1f} s  ", style=style, no_wrap=True)
+        row.append(f"{' '.join(self._outlines[path].split())[:40]:<42}", style=style)
+        if ended:
+            return row.append(f"{ended.branch.outcome}" if ended.branch.outcome != "done" else "", style=style)
+        return row.append_text(_tail(self._tails.get(path, "") or self._steps.get(path, ""), 40))
 
 
 def _tail(text: str, width: int) -> Text:

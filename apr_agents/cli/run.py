@@ -37,7 +37,9 @@ _EXIT_INTERRUPTED = 130
 )
 @click.option("--engine-option", "options", metavar="KEY=VALUE", multiple=True, help="Such as threads=4; repeatable.")
 @click.option(
-    "--functions", type=click.Path(path_type=Path), help="A Python file with the functions that outlines call."
+    "--functions",
+    type=click.Path(path_type=Path),
+    help="A Python file with functions that outlines and steps call.",
 )
 @click.option("--mode", type=click.Choice(["adaptive", "sequential"]), default="adaptive", show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same run.")
@@ -60,7 +62,8 @@ def command(
     file, 130 for Ctrl-C.
     """
     try:
-        job = Job(load_workflow(workflow), inputs, engine, options, functions, mode, seed)
+        known = load_functions(functions) if functions else {}
+        job = Job(load_workflow(workflow, functions=known), inputs, engine, options, known, mode, seed)
     except AprError as error:
         raise Refusal(str(error)) from error
     interrupted = False
@@ -94,25 +97,34 @@ class Job:
         inputs: tuple[str, ...],
         engine: str | None,
         options: tuple[str, ...],
-        functions: Path | None,
+        functions: Mapping[str, Function],
         mode: Literal["adaptive", "sequential"],
         seed: int,
     ) -> None:
         self.workflow = workflow
         self.values: Mapping[str, Value] = read_inputs(workflow.inputs, inputs)
         self.engine = open_engine(engine or workflow.engine or "embedded", read_options(options))
-        self.functions: Mapping[str, Function] = load_functions(functions) if functions else {}
+        self.functions = functions
         self.mode: Literal["adaptive", "sequential"] = mode
         self.seed = seed
         self._answered: Answered | None = None
 
     async def run(self, watched: bool) -> None:
         """Run to the end, telling how it goes on standard error."""
+        from apr_agents.integrations.langgraph.steps import steps_graph
+        from apr_agents.integrations.langgraph.workflow import through
+
         async with self.engine as engine:
             live: LiveWorkflow | None = None
             try:
                 async with stream_workflow(
-                    self.workflow, engine, self.values, mode=self.mode, seed=self.seed, functions=self.functions
+                    self.workflow,
+                    engine,
+                    self.values,
+                    mode=self.mode,
+                    seed=self.seed,
+                    functions=self.functions,
+                    course=through(steps_graph(self.workflow)),
                 ) as live:
                     with watcher(watched=watched) as show:
                         async for progress in live:

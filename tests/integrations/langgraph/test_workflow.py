@@ -119,7 +119,11 @@ class Wider(TypedDict, total=False):
 @pytest.mark.parametrize("kept", [False, True])
 async def test_a_node_of_a_graph_of_the_user_s(*, kept: bool) -> None:
     built = StateGraph(Wider)
-    built.add_node("before", lambda state: {"topics": [*state["topics"], "c"]})
+
+    def before(state: Wider) -> Wider:
+        return {"topics": [*state.get("topics", []), "c"]}
+
+    built.add_node("before", before)
     built.add_node("vote", node())
     built.add_edge(START, "before").add_edge("before", "vote").add_edge("vote", END)
     graph = built.compile(checkpointer=InMemorySaver() if kept else None)
