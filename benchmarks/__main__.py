@@ -23,7 +23,10 @@ from rich.table import Table
 from benchmarks.figure import Figure
 
 HERE = {
-    **{name: (name,) for name in ("parser", "driver", "embedded", "trajectories", "forkjoin", "ahead", "metered")},
+    **{
+        name: (name,)
+        for name in ("parser", "driver", "embedded", "trajectories", "forkjoin", "ahead", "metered", "refusals")
+    },
     "langgraph": ("langgraph",),
     "workflows": ("workflows",),
     "forkjoin-scripted": ("forkjoin", "--engine", "scripted"),
