@@ -39,6 +39,13 @@ def test_a_good_file_is_said_to_be_one() -> None:
     assert (result.exit_code, result.stdout) == (0, f"{GOOD}: ok\n")
 
 
+def test_ready_made_workflows_are_good() -> None:
+    files = sorted(map(str, Path("dsl/workflows").glob("*.yaml")))
+    result = check(*files)
+    assert (result.exit_code, result.stdout.splitlines()) == (0, [f"{file}: ok" for file in files])
+    assert len(files) >= 10
+
+
 def test_all_problems_of_all_files_are_told_at_once() -> None:
     other = "tests/data/invalid/budget-zero.yaml"
     result = check(BAD, GOOD, other)
