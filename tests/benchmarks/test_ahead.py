@@ -9,7 +9,7 @@ from benchmarks.script import Prompter
 from benchmarks.server import Served
 from benchmarks.speakers import speaker
 
-LENGTHS = (40, 60, 400)
+LENGTHS = (100, 300, 900)
 """The last has most to say: when it ends, the others have long been evaluated."""
 
 

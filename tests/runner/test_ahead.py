@@ -27,7 +27,7 @@ from tests.support.scripts import QUESTION, THREADWEAVER, Ran, block, check, clo
 
 NESTING = replace(THREADWEAVER, nests=True)
 CODE = load_dialect("threadweaver-code")
-WORDS = 30
+WORDS = 130
 """Of each branch."""
 TOKENS = 4 + 2 * WORDS + 1
 """Of a joined branch: its header, words and spaces, and the closing tag."""
@@ -123,7 +123,7 @@ async def test_who_says_whether_it_is_done(warms: bool, pays: bool, asked: bool 
 async def test_too_little_is_not_worth_a_request() -> None:
     def script(words: int) -> dict[str, Any]:
         # Branch 2 is a header of four tokens, a space and a word each, and the tag; branch 1 is there but for its tag.
-        return {**four(2, 3, 5, 9), "1.2": Reply(closed(" b" * words), token_seconds=0.1), "1.3": long("c", 20)}
+        return {**four(2, 3, 5, 9), "1.2": Reply(closed(" b" * words), token_seconds=0.1), "1.3": long("c", 60)}
 
     few = (LEAST - 1 - 1 - 4 - 1) // 2
     assert not warmed(await ran(script(few), join=AHEAD))
