@@ -7,11 +7,13 @@ import pytest
 
 from apr_agents import Trace, account, open_engine
 from apr_agents.dsl.arithmetic import arithmetic
-from apr_agents.dsl.execute import run_workflow
-from apr_agents.dsl.live import Answered
+from apr_agents.dsl.execute import stream_workflow
+from apr_agents.dsl.live import Answered, in_order
 from apr_agents.dsl.workflows import WORKFLOWS
 from apr_agents.dsl.yaml import load_workflow
 from apr_agents.engines.base import Engine
+from apr_agents.integrations.langgraph.steps import steps_graph
+from apr_agents.integrations.langgraph.workflow import through
 
 FILES = Path(__file__).parents[3] / "dsl" / "workflows"
 NUMBERS, TARGET = [26, 45, 27, 21], 18
@@ -27,17 +29,23 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="module")
 async def embedded(anyio_backend: str) -> AsyncIterator[Engine]:
-    async with open_engine("embedded") as engine:
+    async with open_engine("embedded", {"threads": "1"}) as engine:
         yield engine
 
 
-async def played(engine: Engine, name: str, numbers: list[int], target: int, **inputs: object) -> Answered:
-    """The workflow of this file, played on these numbers."""
+async def played(
+    engine: Engine, name: str, numbers: list[int], target: int, *, graph: bool = False, **inputs: object
+) -> Answered:
+    """The workflow of this file, played on these numbers; `graph`: as LangGraph runs it."""
     workflow = load_workflow(FILES / f"{name}.yaml")
     question = f"Numbers: {' '.join(map(str, numbers))} Target: {target}"
     given = {"question": question, "numbers": numbers, "target": target}
     asked = {key: value for key, value in given.items() if key in workflow.inputs}
-    return await run_workflow(workflow, engine, {**asked, **inputs})
+    course = through(steps_graph(workflow)) if graph else in_order
+    async with stream_workflow(workflow, engine, {**asked, **inputs}, course=course) as live:
+        async for _ in live:
+            pass
+    return live.answered()
 
 
 def depth(trace: Trace) -> int:
@@ -54,6 +62,15 @@ async def test_each_solves_the_problem_of_the_demo(embedded: Engine, name: str) 
     report = account(answered.result.trace)
     assert (report.tokens.critical == report.tokens.generated) == (name in (*FORKS_NOT, "mcts"))
     assert bool(report.forks) == (name not in FORKS_NOT)
+
+
+@pytest.mark.parametrize(
+    "name", ["graph-of-thoughts", "mcts", "recursive", "tree-of-thoughts-bfs", "tree-of-thoughts-dfs"]
+)
+async def test_a_graph_of_langgraph_gives_the_same(embedded: Engine, name: str) -> None:
+    alone = await played(embedded, name, NUMBERS, TARGET)
+    inside = await played(embedded, name, NUMBERS, TARGET, graph=True)
+    assert (inside.ok, inside.value) == (alone.ok, alone.value)
 
 
 async def test_samples_are_different_and_a_majority_is_taken(embedded: Engine) -> None:
