@@ -76,7 +76,10 @@ def _threadweaver(trace: Trace) -> ThreadWeaverFigures | None:
 def _missing(trace: Trace, spans: Graph, in_seconds: Chain, tokens: TokenFigures) -> dict[str, str]:
     found = {**untold_tokens(spans), **untold_seconds(spans, in_seconds)}
     if trace.response is None:
-        found["threadweaver"] = "the engine speaks text, and these figures count ids"
+        text = "the engine speaks text, and these figures count ids"
+        found["threadweaver"] = (
+            text if trace.tags is None else "these figures are of one text, and the run has several or none"
+        )
     elif trace.tags is None:
         found["threadweaver"] = "a tag of the dialect is not one token here"
     if _reuse(tokens) is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
@@ -32,7 +32,7 @@ from apr_agents.integrations.langgraph.saver import Saver, durability_of, saver_
 from apr_agents.integrations.langgraph.steps import Graph, steps_graph
 from apr_agents.integrations.langgraph.telling import Teller
 from apr_agents.report.json import to_json
-from apr_agents.runner import Function
+from apr_agents.runner import Budget, Function
 
 _STEPS = 10_000_000
 """Nodes that may run one after the other: the workflow's own bounds end it."""
@@ -125,7 +125,7 @@ class _Node:
         teller = Teller(config, get_stream_writer(), run_id, self.name)
         async with watched(config, run_id, blocks) as inside, opened(self.engine) as engine:
             async with stream_workflow(
-                self.workflow,
+                _bounded(self.workflow, config.get("max_concurrency")),
                 engine,
                 given,
                 seed=self.seed,
@@ -140,6 +140,14 @@ class _Node:
         if answered.result.ended == "failed":
             raise EngineError(answered.result.detail, answered.result.text)
         return dict(zip(self.writes, (answered.value, _facts(answered)), strict=True))
+
+
+def _bounded(workflow: Workflow, limit: int | None) -> Workflow:
+    """The caller's `max_concurrency` bounds requests and calls, nested ones too."""
+    given = workflow.budget.concurrency or Budget().concurrency
+    if limit is None or limit >= given:
+        return workflow
+    return replace(workflow, budget=replace(workflow.budget, concurrency=max(1, limit)))
 
 
 def _facts(answered: Answered) -> dict[str, Any]:

@@ -133,6 +133,23 @@ async def test_a_node_of_a_graph_of_the_user_s(*, kept: bool) -> None:
     assert state["report"]["report"]["tokens"]["generated"] > state["report"]["report"]["tokens"]["critical"]
 
 
+async def test_the_caller_s_concurrency_bounds_requests_and_calls() -> None:
+    engine = ScriptedEngine(says, THREADWEAVER)
+    most = 0
+
+    async def note(word: str) -> str:
+        nonlocal most
+        most = max(most, engine.open_requests)
+        return word + "!"
+
+    graph = workflow_node(WORKFLOW, engine, [note], checkpointer=InMemorySaver())
+    state = await graph.ainvoke({"topics": TOPICS}, {**config(), "max_concurrency": 1})
+    assert state["report"]["ended"] == "answered"
+    assert most == 0
+    pieces = [piece for piece in state["report"]["report"]["timeline"] if piece["kind"] == "queue"]
+    assert pieces
+
+
 def test_without_an_event_loop() -> None:
     assert node().invoke({"topics": TOPICS})["report"]["ended"] == "answered"
 
