@@ -128,9 +128,13 @@ async def test_a_server_that_hangs_holds_no_run_beyond_its_seconds(name: str) ->
     mets = {path: Met() for path in does}
     async with transport.open(script_of(len(does) + 1), faults_of(mets, does)) as way:
         way.double.hang_abort = True
-        result = await go(way, transport, Settings(DIALECT, budget=Budget(seconds=SECONDS)))
+        seconds, result = SECONDS, await go(way, transport, Settings(DIALECT, budget=Budget(seconds=SECONDS)))
+        while not all(map(way.double.asked, does)):  # a slow machine needs longer to come to them
+            seconds *= 2
+            way.double.generations.clear()
+            result = await go(way, transport, Settings(DIALECT, budget=Budget(seconds=seconds)))
         assert result.ended == "seconds"
-        assert result.trace.wall < SECONDS + SLOW
+        assert result.trace.wall < seconds + SLOW
         for outcome in result.outcomes:
             assert outcome.branch.outcome == "cancelled" or outcome.branch.path not in does
             assert TEXT.startswith(outcome.text.removesuffix("</Thread>"))
