@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from anyio import to_thread
 
@@ -66,6 +66,12 @@ class Function:
     call: Callable[..., Any]
     """Plain or async; a plain one runs in a worker thread, which cancellation cannot stop."""
     description: str = ""
+    seconds: float | None = None
+    """How long a call may take, on the engine's clock; then it has failed. None: as long as the run may."""
+
+    def __post_init__(self) -> None:
+        if self.seconds is not None and self.seconds <= 0:
+            raise UsageError(f"@{self.name}: seconds is {self.seconds:g}; a call needs more than none")
 
     @classmethod
     def of(cls, call: Callable[..., Any]) -> Function:
@@ -112,8 +118,11 @@ class Function:
                 result = await to_thread.run_sync(lambda: self.call(**checked), abandon_on_cancel=True)
             if inspect.isawaitable(result):
                 result = await result
+        except CallError as error:
+            raise CallError(f"@{self.name}: {_clean(error)}") from error
         except (Exception, SystemExit) as error:
-            raise CallError(f"@{self.name} raised {type(error).__name__}: {_clean(error)}") from error
+            one = _leaf(error)
+            raise CallError(f"@{self.name} raised {type(one).__name__}: {_clean(one)}") from error
         return result
 
     def _arguments(self) -> type[BaseModel]:
@@ -171,7 +180,7 @@ def _text(name: str, result: object) -> str:
     try:
         text = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
         text.encode("utf-8")
-    except (TypeError, ValueError, RecursionError) as error:
+    except Exception as error:  # a foreign value may raise anything when it is looked at
         kind = type(result).__name__
         raise CallError(f"@{name} returned a {kind} that is not text or JSON: {_clean(error)}") from error
     if len(text) > MAX_RESULT:
@@ -179,6 +188,17 @@ def _text(name: str, result: object) -> str:
     return text
 
 
+def _leaf(error: BaseException) -> BaseException:
+    """Of what several tasks raised together, the first: a group by itself says nothing."""
+    while isinstance(error, BaseExceptionGroup):
+        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+    return error
+
+
 def _clean(problem: object) -> str:
     """What is wrong, as text that every engine can encode and no join is too small for."""
-    return str(problem)[:_MAX_PROBLEM].encode("utf-8", "replace").decode()
+    try:
+        text = str(problem)
+    except Exception as error:  # a foreign error may not be able to say what it is
+        text = f"it cannot say what, for {type(error).__name__}"
+    return text[:_MAX_PROBLEM].encode("utf-8", "replace").decode()

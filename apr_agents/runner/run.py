@@ -57,9 +57,9 @@ class LiveRun(Live):
         journal: Journal | None = None,
         run_id: str | None = None,
     ) -> None:
-        super().__init__(engine, settings, spawner, journal, run_id)
         asked = (Message("user", question),) if isinstance(question, str) else tuple(question)
         self._messages = messages(asked, settings, engine.info.dialects)
+        super().__init__(engine, settings, spawner, journal, run_id)
         self._prompt: Context | None = None
         self._walk: Walk | None = None
 

@@ -24,21 +24,24 @@ from apr_agents.runner import Function, Settings
 from apr_agents.runner.calls import caller
 
 
-def as_function(tool: BaseTool | Callable[..., Any] | type | Mapping[str, Any] | Function) -> Function:
-    """This tool as a function that an outline may call, `@name {json arguments}`.
+def as_function(
+    tool: BaseTool | Callable[..., Any] | type | Mapping[str, Any] | Function, *, seconds: float | None = None
+) -> Function:
+    """This tool as a function that an outline may call, `@name {json arguments}`; `seconds`: how long a call may take.
 
     A LangChain tool keeps its name, description and schema, and validates its arguments itself; a Python function has
     those of its signature and docstring. The result is made text; what a tool raises is the outcome of its branch.
     Raises UsageError for what cannot be run here: a schema alone, such as a pydantic class or a dict.
     """
-    if isinstance(tool, Function):
-        return tool
-    if isinstance(tool, BaseTool):
-        return ToolFunction(name=tool.name, call=_caller(tool), description=tool.description, tool=tool)
     if isinstance(tool, type | Mapping):
         name = tool.__name__ if isinstance(tool, type) else repr(cast("object", tool))[:60]
         raise UsageError(f"{name} is a schema, which nothing can run; give a tool or a function")
-    return Function.of(tool)
+    if isinstance(tool, BaseTool):
+        return ToolFunction(
+            name=tool.name, call=_caller(tool), description=tool.description, seconds=seconds, tool=tool
+        )
+    function = tool if isinstance(tool, Function) else Function.of(tool)
+    return function if seconds is None else replace(function, seconds=seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +118,10 @@ def text_of(result: Any) -> Any:  # noqa: ANN401
     if isinstance(result, BaseMessage):
         return text_of(cast("object", result.content))
     if isinstance(result, BaseModel):
-        return result.model_dump(mode="json")
+        try:
+            return result.model_dump(mode="json")
+        except Exception as error:  # its fields may be anything
+            raise CallError(f"it returned a {type(result).__name__} that is not JSON: {error}") from error
     parts = cast("list[object]", result) if isinstance(result, list) else []
     return "".join(map(_part_text, parts)) if any(map(_is_part, parts)) else cast("object", result)
 

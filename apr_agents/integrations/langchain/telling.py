@@ -136,9 +136,9 @@ async def _run(engine: Engine, asked: Asked, put: _Put) -> None:
         async with stream(engine, asked.messages, settings) as live:
             async for progress in live:
                 _read(reading, progress, live)
-                content = reading.take() if asked.content == "text" else ""
-                sent += len(content)
                 if isinstance(progress, Generated):
+                    content = reading.take() if asked.content == "text" else ""
+                    sent += len(content)
                     put(Piece(progress.path, progress.text, content))
                 if reading.stop is not None:
                     break
