@@ -37,12 +37,20 @@ async def called(frame: Frame, name: str, arguments: Mapping[str, Value]) -> Val
 
 
 def _plain(name: str, result: object) -> Value:
-    """The result as a JSON value; its text where it is none. Raises CallError for one that is too long."""
+    """The result as a JSON value; its text where it is none. Raises CallError for one that is neither, or too long."""
     try:
         text = json.dumps(result, ensure_ascii=False, allow_nan=False)
         text.encode()
-    except (TypeError, ValueError, RecursionError):
-        text = json.dumps(str(result).encode("utf-8", "replace").decode(), ensure_ascii=False)
+    except Exception:  # a foreign value may raise anything when it is looked at
+        text = _as_text(name, result)
     if len(text) > MAX_RESULT:
         raise CallError(f"@{name} returned {len(text)} characters as JSON; a value may have {MAX_RESULT}")
     return cast("Value", json.loads(text))
+
+
+def _as_text(name: str, result: object) -> str:
+    try:
+        return json.dumps(str(result).encode("utf-8", "replace").decode(), ensure_ascii=False)
+    except Exception as error:  # the same
+        kind = type(result).__name__
+        raise CallError(f"@{name} returned a {kind} that is neither JSON nor text") from error

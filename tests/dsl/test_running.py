@@ -225,6 +225,9 @@ ENDS = {
         BROKEN,
     ),
     "a function": End("[{call: broken}]", "failed", "steps[0]: @broken raised ValueError: no"),
+    "what it returns": End(
+        "[{call: foreign}]", "failed", "steps[0]: @foreign returned a Foreign that is neither JSON nor text"
+    ),
     "its argument": End(
         "[{call: text, arguments: {item: a}, as: x}, {call: add, arguments: {one: '${x}', other: 1}}]",
         "failed",
@@ -260,6 +263,15 @@ ENDS = {
 }
 
 
+class Foreign:
+    def __str__(self) -> str:
+        raise RuntimeError("no")
+
+
+def foreign() -> Foreign:
+    return Foreign()
+
+
 def broken() -> None:
     raise ValueError("no")
 
@@ -270,7 +282,9 @@ def text(item: str) -> str:
 
 @pytest.mark.parametrize("case", ENDS.values(), ids=ENDS)
 async def test_a_step_that_cannot_go_on_ends_the_run_with_its_place(case: End) -> None:
-    played = await play(case.steps, case.says, functions={"broken": broken, "text": text, "add": add})
+    played = await play(
+        case.steps, case.says, functions={"broken": broken, "foreign": foreign, "text": text, "add": add}
+    )
     result = played.answered.result
     assert (result.ended, result.detail[: len(case.detail)]) == (case.ended, case.detail)
     assert played.answered.value is None
