@@ -17,6 +17,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import BaseStore
+from langgraph.types import RetryPolicy
 from typing_extensions import TypedDict
 
 from apr_agents.engines.base import Engine
@@ -25,6 +26,7 @@ from apr_agents.errors import UsageError
 from apr_agents.integrations.langgraph.fence import fenced
 from apr_agents.integrations.langgraph.functions import Callee, functions_of
 from apr_agents.integrations.langgraph.messages import message_of, question_of
+from apr_agents.integrations.langgraph.policy import Policy
 from apr_agents.integrations.langgraph.running import ASKED, Asked, run_graph
 from apr_agents.integrations.langgraph.saver import Saver, durability_of, saver_of, with_saver
 from apr_agents.integrations.langgraph.watched import Watched, unwatched
@@ -44,6 +46,8 @@ def reasoning_node(
     read: str = "messages",
     write: str | None = None,
     name: str = "reasoning",
+    retry_policy: RetryPolicy | None = None,
+    timeout: float | None = None,
     allow_exit: bool = False,
     checkpointer: Saver | bool | None = None,
     store: BaseStore | None = None,
@@ -59,6 +63,8 @@ def reasoning_node(
     `stream` need one of the others.
     `functions`: what outlines may call beside those of the settings: tools, functions, coroutines, compiled graphs.
     `name`: of the node inside, and of the message.
+    `retry_policy`, `timeout`: of each call of a function: which failures are tried again, and seconds for one try.
+    Requests are sent again by the settings' budget; `JoinRule("deadline", seconds=...)` bounds a whole block.
     `allow_exit`: whether `durability="exit"` is accepted, under which a killed run begins anew.
     `checkpointer`, `store`, `cache`: as in LangGraph's own `compile`; as a node it takes those of the graph around it.
 
@@ -66,8 +72,9 @@ def reasoning_node(
     any other end, such as a used-up budget, is a message that says so in `ended`.
     """
     write = write or read
-    known = functions_of(functions)
-    both = {**functions_of(settings.functions), **known}
+    policy = Policy(retry_policy, timeout)
+    known = {**functions_of(settings.functions), **functions_of(functions)}
+    both = {name: policy.around(function) for name, function in known.items()}
     inner = run_graph(name)
     node = _Node(engine, replace(settings, functions=both), read, write, name, allow_exit, inner)
     built = StateGraph(cast("Any", _schema(read, write)))

@@ -10,9 +10,12 @@ from typing import Any
 import anyio
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import RetryPolicy
 
+from apr_agents.clock import MonotonicClock
 from apr_agents.engines.base import Chunk, Request
 from apr_agents.engines.scripted import Reply, ScriptedEngine
+from apr_agents.errors import UsageError
 from apr_agents.integrations.langgraph import reasoning_node
 from apr_agents.runner import Budget, Settings
 from tests.integrations.langgraph.graphs import ASKED, Graph, answer, around, by_turn, config
@@ -111,6 +114,40 @@ async def test_three_failures_are_three_outcomes() -> None:
     assert answer(state).text == "the end"
     assert all(f"failed: @fail raised RuntimeError: {word}" in seen[-1] for word in "xyz")
     assert " so a" in seen[-1]
+
+
+async def test_a_call_is_tried_again_and_not_for_ever() -> None:
+    tries: list[str] = []
+
+    def shaky(word: str) -> str:
+        tries.append(word)
+        if len(tries) < 3:
+            raise ConnectionError(word)
+        return "found"
+
+    async def stuck() -> None:
+        await anyio.sleep_forever()
+
+    seen: list[str] = []
+
+    def said(request: Request) -> str:
+        seen.append(request.context.text)
+        return "the end" if len(seen) > 1 else block('@shaky {"word": "x"}', "@stuck", '@shaky {"word": 1}')
+
+    again = RetryPolicy(initial_interval=0.001, jitter=False, retry_on=ConnectionError)
+    engine = ScriptedEngine(said, THREADWEAVER, clock=MonotonicClock())
+    node = reasoning_node(engine, Settings(THREADWEAVER), [shaky, stuck], retry_policy=again, timeout=3)
+    assert answer(await node.ainvoke(ASKED)).text == "the end"
+    assert tries == ["x", "x", "x"]
+    assert "1: found</Thread>" in seen[-1]
+    assert "@stuck raised TimeoutError: no result within 3 s" in seen[-1]
+    assert "word: Input should be a valid string" in seen[-1]
+
+
+@pytest.mark.parametrize("timeout", [0, -1.0])
+def test_a_timeout_that_cannot_be_meant_is_refused(timeout: float) -> None:
+    with pytest.raises(UsageError, match="timeout is"):
+        reasoning_node("embedded", Settings(THREADWEAVER), timeout=timeout)
 
 
 async def test_a_request_is_sent_again() -> None:
