@@ -44,7 +44,6 @@ class Played:
     tokens: int
     critical: int
     """Tokens on the critical path."""
-    seconds: float
     calls: int
     """Calls of functions."""
     branches: int
@@ -64,8 +63,6 @@ class Row:
     """Tokens in all over those on the critical path, of the means."""
     branches: float
     calls: float
-    seconds: float
-    """Of wall time, on a machine with whatever else it did."""
 
 
 async def play(engine: Engine, name: str, problem: Problem, seed: int) -> Played:
@@ -80,7 +77,7 @@ async def play(engine: Engine, name: str, problem: Problem, seed: int) -> Played
     solved = bool(answered.answer) and arithmetic(answered.answer or "", numbers=problem.numbers, target=target).ok
     calls = sum(span.kind is Kind.call for span in trace.spans)
     tokens = report.tokens
-    return Played(solved, tokens.generated, tokens.critical, report.seconds.wall, calls, len(trace.branches))
+    return Played(solved, tokens.generated, tokens.critical, calls, len(trace.branches))
 
 
 def row(name: str, numbers: int, played: Sequence[Played]) -> Row:
@@ -96,7 +93,6 @@ def row(name: str, numbers: int, played: Sequence[Played]) -> Row:
         self_parallelism=round(tokens / max(critical, 1), 2),
         branches=round(fmean(one.branches for one in played), 1),
         calls=round(fmean(one.calls for one in played), 1),
-        seconds=round(fmean(one.seconds for one in played), 3),
     )
 
 
@@ -110,10 +106,17 @@ def figures(one: Row) -> list[Figure]:
     ]
 
 
-async def measure(names: Sequence[str], four: int, five: int) -> list[Row]:
+def line(one: Row) -> str:
+    """A row of the table in the README."""
+    solved = f"{one.solved} of {one.problems}"
+    cells = (one.workflow, f"{one.numbers}", solved, f"{one.tokens:.0f}", f"{one.critical:.0f}", f"{one.calls:.0f}")
+    return "| " + " | ".join(cells) + " |"
+
+
+async def measure(names: Sequence[str], four: int, five: int, threads: int) -> list[Row]:
     """Every workflow on the same problems, the rows printed as they come."""
     rows: list[Row] = []
-    async with open_engine("embedded") as engine:
+    async with open_engine("embedded", {"threads": str(threads)}) as engine:
         for numbers, count in ((4, four), (5, five)):
             rng = random.Random(SEED)
             problems = [draw_solvable(rng, numbers, unseen=True) for _ in range(count)]
@@ -129,10 +132,11 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--problems", type=int, default=10, help="with four numbers")
     arguments.add_argument("--five", type=int, default=0, help="problems with five numbers")
+    arguments.add_argument("--threads", type=int, default=1, help="of the engine")
     arguments.add_argument("--only", nargs="+", choices=WORKFLOWS, default=list(WORKFLOWS))
     arguments.add_argument("--save", type=Path)
     options = arguments.parse_args()
-    rows = anyio.run(measure, options.only, options.problems, options.five)
+    rows = anyio.run(measure, options.only, options.problems, options.five, options.threads)
     if options.save:
         measured = {"machine": machine(), "versions": versions(), "date": datetime.now(UTC).date().isoformat()}
         stored = {**measured, "seed": SEED, "rows": [asdict(one) for one in rows]}

@@ -50,7 +50,9 @@ def test_commands_work(command: str, tmp_path: Path) -> None:
         run = ["run", str(ROOT / "examples/countdown.yaml"), "--input", "numbers=3 5 7", "--input", "target=22"]
         assert apr([*run, "--trace", str(trace)], tmp_path) == 0
         arguments[1] = str(trace)
-    assert apr([argument.replace("examples/", f"{ROOT}/examples/") for argument in arguments], tmp_path) == 0
+    for folder in ("examples/", "dsl/"):
+        arguments = [argument.replace(folder, f"{ROOT}/{folder}") for argument in arguments]
+    assert apr(arguments, tmp_path) == 0
 
 
 def apr(arguments: list[str], folder: Path) -> int:
