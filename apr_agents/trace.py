@@ -34,7 +34,8 @@ class Kind(StrEnum):
     queue = "queue"
     """Waiting for one of the run's concurrent places."""
     decode = "decode"
-    """An engine request that does not follow a join."""
+    """An engine request that does not follow a join; and what of any request follows the start of a call, whose outline
+    was complete before the others: that has no prompt of its own."""
     synthesis = "synthesis"
     """An engine request that follows a join: its prefill is the synthesis prefill."""
     ahead = "ahead"
@@ -69,6 +70,11 @@ class Tokens:
     reusable: int | None
     """Of the prompt, how many this run had evaluated before, by the contexts themselves."""
     generated: int
+
+    @property
+    def continues(self) -> bool:
+        """Whether these are of a request whose prompt an earlier span has."""
+        return self.prompt == self.reusable == 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,8 @@ def _prefills(graph: Graph, chain: Chain, kind: Kind) -> list[float | None]:
 
 
 def _requests(graph: Graph, chain: Chain) -> list[Span]:
-    return [graph.spans[place] for place in sorted(chain.places) if is_request(graph.spans[place])]
+    spans = (graph.spans[place] for place in sorted(chain.places))
+    return [span for span in spans if is_request(span) and not (span.tokens and span.tokens.continues)]
 
 
 def _silent(phases: list[float | None]) -> bool:

@@ -42,7 +42,7 @@ def untold(numbers: Sequence[float | None]) -> str:
 
 
 def _columns(graph: Graph) -> Mapping[str, list[int | None]]:
-    requests = [(span.kind, span.tokens) for span in graph.spans if span.tokens]
+    requests = [(span.kind, span.tokens) for span in graph.spans if span.tokens and not span.tokens.continues]
     return {
         "cached": [tokens.cached for _, tokens in requests],
         "reusable": [tokens.reusable for _, tokens in requests],

@@ -43,6 +43,11 @@ class Parser:
         self._states = States(self._open, dialect, limits, inside_branch=inside_branch)
         self._closed = False
 
+    @property
+    def inside_tag(self) -> bool:
+        """Whether the text so far may end inside a tag."""
+        return self._scanner.holds
+
     def feed(self, text: str) -> list[Event]:
         """What the next piece of the text completes. Raises UsageError after `close`."""
         if self._closed:

@@ -40,6 +40,11 @@ class Scanner:
             text = text[:last]
         return self._pattern.split(text)
 
+    @property
+    def holds(self) -> bool:
+        """Whether the text so far may end inside a tag."""
+        return bool(self._held)
+
     def rest(self) -> str:
         """What was held back, as the text is over or is continued by others."""
         held, self._held = self._held, ""

@@ -23,12 +23,12 @@ from apr_agents.context import Context
 from apr_agents.engines.base import EngineInfo, Request
 from apr_agents.errors import EngineError
 from apr_agents.glue import Joined, join_branch
-from apr_agents.runner.growing import Growing
+from apr_agents.runner.growing import Growing, charged, phases_of
 from apr_agents.runner.joins import JoinRule
 from apr_agents.runner.outcome import Outcome
 from apr_agents.runner.shared import engine_errors
 from apr_agents.runner.spawner import errands
-from apr_agents.runner.walk import Walk, charged, phases_of
+from apr_agents.runner.walk import Walk
 from apr_agents.trace import Edge, Kind
 
 LEAST = 256

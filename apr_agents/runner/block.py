@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from apr_agents.events import Fork as Plan
@@ -11,6 +11,7 @@ from apr_agents.paths import BranchPath
 from apr_agents.runner.ahead import Ahead
 from apr_agents.runner.branch import Planned, refuse
 from apr_agents.runner.calls import find_call
+from apr_agents.runner.early import Early
 from apr_agents.runner.joins import Decision, decide, meets
 from apr_agents.runner.outcome import Outcome
 from apr_agents.runner.progress import Ended
@@ -32,13 +33,13 @@ class BranchPlan:
     """How many more were refused."""
 
 
-def plan_branches(walk: Walk, plan: Plan) -> BranchPlan:
-    """A branch for each outline, in order, as far as the bounds of block and run admit."""
+def plan_branches(walk: Walk, plan: Plan, begun: Collection[str] = ()) -> BranchPlan:
+    """A branch for each outline, in order, as far as the bounds of block and run admit; `begun` have been admitted."""
     shared = walk.shared
     settings = shared.settings
     outlines = (*plan.outlines, *plan.refused)
-    admitted = shared.ledger.admit(len(plan.outlines))
-    told = outlines[: admitted + settings.budget.branches]
+    admitted = shared.ledger.admit(len(plan.outlines) - len(begun), len(begun))
+    told = outlines[: len(begun) + admitted + settings.budget.branches]
     planned = [
         Planned(
             walk.path.child(walk.blocks, position),
@@ -48,7 +49,10 @@ def plan_branches(walk: Walk, plan: Plan) -> BranchPlan:
         )
         for position, outline in enumerate(told, 1)
     ]
-    return BranchPlan(tuple(planned[:admitted]), tuple(planned[admitted:]), len(outlines) - len(told))
+    others = [one for one in planned if str(one.path) not in begun] if begun else planned
+    started = [one for one in planned if str(one.path) in begun] + others[:admitted]
+    in_order = tuple(sorted(started, key=lambda one: one.path))
+    return BranchPlan(in_order, tuple(others[admitted:]), len(outlines) - len(told))
 
 
 class RunningBlock:
@@ -57,8 +61,15 @@ class RunningBlock:
     Its mutable state is the outcomes so far, in the order of their completion, and how many of them meet the join rule.
     """
 
-    def __init__(self, walk: Walk, plan: BranchPlan, works: Mapping[str, Work], deadline: float | None) -> None:
-        """`deadline`: the join rule's own, on the engine's clock."""
+    def __init__(
+        self,
+        walk: Walk,
+        plan: BranchPlan,
+        works: Mapping[str, Work],
+        deadline: float | None,
+        early: Early | None,
+    ) -> None:
+        """`deadline`: the join rule's own, on the engine's clock. `early` has those works that have started."""
         self.walk = walk
         self.works = works
         self.deadline = deadline
@@ -67,6 +78,7 @@ class RunningBlock:
         self.joined: tuple[Outcome, ...] = ()
         self.decision: Decision | None = None
         self.late = False
+        self._early = early
         self._ahead = Ahead(walk, list(self.planned))
         self._met = 0
         self._number = walk.blocks
@@ -82,9 +94,12 @@ class RunningBlock:
     async def gather(self) -> Decision | None:
         """Run the branches until the join rule decides, or all have ended; the others are cancelled in the engine."""
         shared = self.walk.shared
-        async with self._ahead.open(), shared.spawner.open(shared.engine.clock, self.deadline) as siblings:
+        early, clock = self._early, shared.engine.clock
+        opened = early.hand_over(self.deadline) if early else shared.spawner.open(clock, self.deadline)
+        async with opened as siblings, self._ahead.open():
             for name, work in self.works.items():
-                siblings.start(name, work)
+                if early is None or name not in early.works:
+                    siblings.start(name, work)
             pending = dict.fromkeys(self.works)
             while pending and self.decision is None and not self.late:
                 outcome = await self._next(siblings, pending)
@@ -106,6 +121,8 @@ class RunningBlock:
     async def _next(self, siblings: Siblings, pending: dict[str, None]) -> Outcome | None:
         """The next branch that ended, booked; None once at the deadline."""
         ended = await siblings.next()
+        while ended is not None and ended[0] not in pending:  # a call of a block that was never whole
+            ended = await siblings.next()
         if ended is None:
             return None
         name, outcome = ended

@@ -87,11 +87,18 @@ class Ledger:
         self._retries += admitted
         return admitted
 
-    def admit(self, wanted: int) -> int:
-        """How many of `wanted` branches of one block may start; they count from now on."""
-        admitted = max(0, min(wanted, self.budget.branches, self.budget.run_branches - self._branches))
+    def admit(self, wanted: int, begun: int = 0) -> int:
+        """How many of `wanted` more branches of one block may start, `begun` of it have; they count from now on."""
+        admitted = max(0, min(wanted, self.budget.branches - begun, self.budget.run_branches - self._branches))
         self._branches += admitted
         return admitted
+
+    def admit_early(self, place: int, begun: int) -> bool:
+        """Whether the branch at this place of a block, from 1, may start before it is known how many there are: those
+        before it, `begun` of which have started, and itself are within the bounds. It counts from now on."""
+        fits = place <= self.budget.branches and place - begun <= self.budget.run_branches - self._branches
+        self._branches += fits
+        return fits
 
     @property
     def may_fork(self) -> bool:

@@ -5,12 +5,16 @@ The one loop behind every door. A branch of sub-reasoning is the same walk one l
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import nullcontext
+
 from apr_agents.context import Context, Origin, Segment
 from apr_agents.errors import BudgetError, ContextFull, EngineError
 from apr_agents.events import Fork as Plan
 from apr_agents.glue import close_branch, result_context
 from apr_agents.runner.block import RunningBlock, end_at_join, plan_branches
 from apr_agents.runner.branch import CallBranch, How, Planned, outcome_of
+from apr_agents.runner.early import Early
 from apr_agents.runner.opening import begin
 from apr_agents.runner.outcome import Outcome
 from apr_agents.runner.progress import Forked, Synthesis
@@ -29,31 +33,39 @@ async def go(walk: Walk, kind: Kind = Kind.decode) -> End:
     """
     end: End | None = None
     while end is None:
-        try:
-            plan = await begin(walk) if walk.given else await _decode(walk, kind)
-        except BudgetError as error:
-            return End("tokens", str(error))
-        except ContextFull as error:
-            return End("context", str(error))
-        except EngineError as error:
-            return End("failed", str(error))
-        end = walk.ended if plan is None else await run_block(walk, plan)
+        early = Early(walk) if walk.eager and not walk.given else None
+        async with early or nullcontext():
+            try:
+                plan = await begin(walk) if walk.given else await _decode(walk, kind, early)
+            except BudgetError as error:
+                return End("tokens", str(error))
+            except ContextFull as error:
+                return End("context", str(error))
+            except EngineError as error:
+                return End("failed", str(error))
+            end = walk.ended if plan is None else await run_block(walk, plan, early)
         kind = Kind.decode if plan is None else Kind.synthesis
     await walk.finish()
     return end
 
 
-async def _decode(walk: Walk, kind: Kind) -> Plan | None:
+async def _decode(walk: Walk, kind: Kind, early: Early | None) -> Plan | None:
     """One request; the plan of the block that its text opened."""
-    await decode(walk, kind)
+    await decode(walk, kind, early)
     plan, walk.fork = walk.fork, None
     return plan
 
 
-async def run_block(walk: Walk, plan: Plan) -> End | None:
-    """Fork this plan's branches from the walk and join them into its context; the end of the walk, if it ends here."""
+async def run_block(walk: Walk, plan: Plan, early: Early | None = None) -> End | None:
+    """Fork this plan's branches from the walk and join them into its context; the end of the walk, if it ends here.
+
+    `early` has those of its calls that have started.
+    """
+    if early is not None:
+        early.settle()
+    begun: Mapping[str, Work] = early.works if early is not None else {}
     walk.blocks += 1
-    branches = plan_branches(walk, plan)
+    branches = plan_branches(walk, plan, begun)
     if branches.untold:
         await walk.note(f"block {walk.blocks}: {branches.untold} more refused outlines are not shown to the model")
     # A fair share each, and one kept for the synthesis: what a branch gets does not depend on who asks first.
@@ -61,10 +73,15 @@ async def run_block(walk: Walk, plan: Plan) -> End | None:
     seconds = walk.shared.settings.join.seconds
     own = None if seconds is None else walk.shared.engine.clock.now() + seconds
     deadline = walk.deadline if own is None else min(own, walk.deadline)
-    works = {str(planned.path): _work(walk, planned, share, deadline) for planned in branches.started}
+    works: dict[str, Work] = {}
+    for planned in branches.started:
+        name = str(planned.path)
+        works[name] = begun[name] if name in begun else _work(walk, planned, share, deadline)
+        if name in begun:
+            walk.recorder.forked(name)
     if walk.shared.journal is not None:
         await walk.shared.journal.seal()
-    block = RunningBlock(walk, branches, works, own)
+    block = RunningBlock(walk, branches, works, own, early)
     await walk.shared.tell(Forked(str(walk.path), walk.blocks, plan.outlines))
     try:
         decision = await block.gather()

@@ -39,16 +39,19 @@ class Journal(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One request of a walk, sent as often as it had to be, and what came of it; or a block that the caller gave."""
+    """One request of a walk, sent as often as it had to be, and what came of it; or a stretch of one, up to the outline
+    of a call that starts there; or a block that the caller gave."""
 
     segment: Segment | None
     """What was generated; None: nothing."""
     finish: Finish | None
-    """None: of a block that the caller gave."""
+    """None: the request went on behind this stretch, or there was none."""
     spans: tuple[Span, ...]
     notes: tuple[str, ...]
     plan: str | None
-    """The digest of the block that was opened; None: none was."""
+    """The digest of the block that was opened, as far as it was planned; None: none was."""
+    head: Span | None = None
+    """The first span of a request in stretches, with what its engine told at the end."""
 
     @property
     def tokens(self) -> int:

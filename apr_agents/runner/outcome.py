@@ -50,7 +50,8 @@ class Outcome:
     @property
     def requests(self) -> int:
         """Engine requests, each counted once however often it was sent, nested branches included."""
-        return sum(span.kind in (Kind.decode, Kind.synthesis) for span in self.spans) - self.retries
+        asked = (span.tokens for span in self.spans if span.kind in (Kind.decode, Kind.synthesis))
+        return sum(tokens is None or not tokens.continues for tokens in asked) - self.retries
 
     def context(self, start: Context) -> Context:
         """The context of this branch, grown from its start."""

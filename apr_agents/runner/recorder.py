@@ -60,14 +60,15 @@ class Recorder:
         outcome: Literal["done", "length", "failed", "cancelled"] = "done",
         tokens: Tokens | None = None,
         phases: Phases | None = None,
-    ) -> None:
-        """End the open span; nothing happens when none is."""
-        if self._open is not None:
-            begun = self._open
-            # Written out: `dataclasses.replace` costs five times as much, and every branch ends here.
-            span = Span(begun.id, begun.kind, begun.path, begun.after, begun.start, self.now(), outcome, tokens, phases)
-            self._entries[span.id] = span
-        self._open = None
+    ) -> Span | None:
+        """End the open span, which this gives; nothing happens when none is."""
+        begun, self._open = self._open, None
+        if begun is None:
+            return None
+        # Written out: `dataclasses.replace` costs five times as much, and every branch ends here.
+        span = Span(begun.id, begun.kind, begun.path, begun.after, begun.start, self.now(), outcome, tokens, phases)
+        self._entries[span.id] = span
+        return span
 
     def waited(self, start: float) -> Edge:
         """Record a wait from `start` to now, beside this branch's children; what follows comes after it."""
@@ -92,12 +93,20 @@ class Recorder:
         self._entries[name] = Span(name, kind, self.path, after, start, self.now(), outcome, tokens, phases)
         return Edge(name, "then")
 
-    def child(self, path: str) -> Recorder:
-        """The recorder of a branch that forks here."""
-        edges = tuple(Edge(edge.span, "fork") for edge in self.last)
+    def amend(self, span: Span) -> None:
+        """Put a closed span in the place of the one with its id, of which more is known now."""
+        self._entries[span.id] = span
+
+    def child(self, path: str, after: str | None = None) -> Recorder:
+        """The recorder of a branch that forks here; behind the span `after` where that is not the last one."""
+        edges = tuple(Edge(edge.span, "fork") for edge in self.last) if after is None else (Edge(after, "fork"),)
         recorder = Recorder(path, self._stopwatch, edges)
         self._entries[path] = recorder
         return recorder
+
+    def forked(self, path: str) -> None:
+        """A branch that had started before its fork comes behind it, among its siblings."""
+        self._entries[path] = self._entries.pop(path)
 
     def absorb(self, outcome: Outcome) -> None:
         """Put a branch's outcome in place of its recorder; a replayed outcome brings its spans with it."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from apr_agents.dialects import Dialect
+from apr_agents.dialects.limits import DEFAULTS, ParserLimits
 from apr_agents.engines.base import Sampling
 from apr_agents.errors import UsageError
 from apr_agents.events import Outline
@@ -39,6 +40,9 @@ class Settings:
     """Generated tokens of one request at most, within the budget; None: only the budget bounds it."""
     functions: Mapping[str, Function] = field(default_factory=dict[str, Function])
     """What outlines may call, by name."""
+    eager: bool = True
+    """Whether a call starts as soon as its own outline is complete, while the model still writes the others. False:
+    with the block's other branches, when it is known that the block is well formed."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -52,6 +56,12 @@ class Settings:
         """The outlines of a block before any text of the model's; none: it opens its first block itself."""
         forks_first = self.dialect.fork_at == "start" and self.mode == "adaptive"
         return numbered(self.outlines or ("",) * (self.dialect.branches or 0) * forks_first, self.dialect)
+
+    @property
+    def limits(self) -> ParserLimits:
+        """The parser names what the budget cannot hold; how many branches start is the ledger's to say."""
+        outlines = max(DEFAULTS.outlines, self.budget.branches)
+        return ParserLimits(depth=min(self.budget.depth, 64), outlines=outlines)
 
     @property
     def variables(self) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
@@ -41,6 +42,10 @@ class Siblings(Protocol):
 
     def cancel(self, name: str) -> None: ...
 
+    def due(self, moment: float) -> None:
+        """The block's deadline, where it is known only now; said once, and not where `open` was given one."""
+        ...
+
     async def next(self) -> tuple[str, Outcome] | None:
         """The next branch that ended, a cancelled one too; None once when the block's deadline has come."""
         ...
@@ -50,7 +55,11 @@ class Spawner(Protocol):
     """Runs the branches of blocks. Names are branch paths; outcomes are plain data, so that both can be stored."""
 
     def open(self, clock: Clock, deadline: float | None) -> AbstractAsyncContextManager[Siblings]:
-        """A block's siblings; leaving it cancels those that still run and waits for their end."""
+        """A block's siblings; leaving it cancels those that still run and waits for their end.
+
+        It may be opened while the block is still being written: its calls start one by one, and what asks for the next
+        end comes behind them.
+        """
         ...
 
 
@@ -62,16 +71,18 @@ class TaskSpawner:
         send, receive = anyio.create_memory_object_stream[tuple[str, Outcome] | None](float("inf"))
         with send, receive:
             async with errands() as group:
+                tasks = _Tasks(group, clock, send, receive)
                 if deadline is not None:
-                    group.start_soon(_ring, clock, deadline, send)
-                yield _Tasks(group, send, receive)
+                    tasks.due(deadline)
+                yield tasks
 
 
 class _Tasks:
     """The siblings of one block; its mutable state is their cancel scopes."""
 
-    def __init__(self, group: TaskGroup, send: _Send, receive: _Receive) -> None:
+    def __init__(self, group: TaskGroup, clock: Clock, send: _Send, receive: _Receive) -> None:
         self._group = group
+        self._clock = clock
         self._send = send
         self._receive = receive
         self._scopes: dict[str, anyio.CancelScope] = {}
@@ -83,6 +94,9 @@ class _Tasks:
     def cancel(self, name: str) -> None:
         self._scopes[name].cancel()
 
+    def due(self, moment: float) -> None:
+        self._group.start_soon(_ring, self._clock, moment, self._send)
+
     async def next(self) -> tuple[str, Outcome] | None:
         return await self._receive.receive()
 
@@ -91,8 +105,11 @@ class _Tasks:
         try:
             with self._scopes[name]:
                 outcome = await work.run()
+        except anyio.get_cancelled_exc_class():
+            # What is inside may cancel itself: that is this branch's end, and no other's.
+            if anyio.current_effective_deadline() == -math.inf:
+                raise
         finally:
-            # Also when something inside cancelled itself: nobody may wait for this branch in vain.
             self._send.send_nowait((name, outcome or work.cancelled()))
 
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import Literal
 
 from apr_agents.context import Context, Segment
-from apr_agents.dialects.limits import DEFAULTS, ParserLimits
 from apr_agents.dialects.parser import Parser
 from apr_agents.engines.base import Chunk, Finish, Request, Sampling
 from apr_agents.errors import BudgetError, ContextFull, EngineError, UsageError
-from apr_agents.events import Event, Fork, Verdict
+from apr_agents.events import Event, Fork, Opened, Outline, Outlined, Verdict
 from apr_agents.paths import BranchPath
 from apr_agents.runner import retries
-from apr_agents.runner.growing import Growing
+from apr_agents.runner.calls import find_call
+from apr_agents.runner.growing import Cut, Growing, charged, phases_of
 from apr_agents.runner.outcome import Outcome
 from apr_agents.runner.progress import Generated, Noted
 from apr_agents.runner.recorder import Recorder
 from apr_agents.runner.settings import request_seed
 from apr_agents.runner.shared import End, Shared, engine_errors, place
-from apr_agents.trace import Kind, Phases, Tokens
+from apr_agents.trace import Kind, Span
 
 _MAX_NOTES = 100
 """In one branch: a model may write any number of malformed tags."""
@@ -69,10 +69,22 @@ class Walk:
         self.requests = 0
         self._last: Finish | None = None
         self.fork: Fork | None = None
+        self.opened = 0
+        """How many blocks its text has opened."""
+        self.outlined: list[Outline] = []
+        """The complete outlines of the last of them."""
+        self.stretches: Cut | None = None
+        """Told where calls may start in the request in flight, if they may start before their block is whole."""
+        self.rest: Segment | None = None
+        """Of the last request, what it gave behind the stretches that were told."""
+        self.head: Span | None = None
+        """Its first span, where it was told in stretches."""
+        self._continued = 0
+        self._calls = False
         self.parser: Parser | None = None
         if settings.mode == "adaptive" and dialect.reads:
             around = path.depth if self.inside or dialect.nests else 0
-            self.parser = Parser(dialect, _limits(shared), inside_branch=self.inside, depth=around)
+            self.parser = Parser(dialect, settings.limits, inside_branch=self.inside, depth=around)
         if self.given and path.depth >= settings.budget.depth:
             raise UsageError(f"branch {path}: outlines are given {path.depth} deep, where budget.depth is no more")
 
@@ -81,6 +93,14 @@ class Walk:
         settings = self.shared.settings
         nests = not self.inside or settings.dialect.nests
         return self.parser is not None and nests and self.path.depth < settings.budget.depth
+
+    @property
+    def eager(self) -> bool:
+        """Whether calls may start before their block is whole."""
+        settings = self.shared.settings
+        return (
+            bool(settings.functions) and settings.eager and self.may_fork and bool(settings.dialect.tags.outline_open)
+        )
 
     @property
     def ended(self) -> End | None:
@@ -122,28 +142,33 @@ class Walk:
             shared.ledger.settle(granted, 0)
             self._last = None
 
-    def replay(self, segment: Segment | None, finish: Finish, tokens: int) -> None:
-        """Take what a request gave before the run was resumed."""
-        self.requests += 1
+    def replay(self, segment: Segment | None, finish: Finish | None, tokens: int) -> bool:
+        """Take what a stretch of a request gave before the run was resumed; whether it was the first one of it."""
+        begun = not self._continued
+        self.requests += begun
+        self._continued = 0 if finish else self._continued + tokens
         self.allowance -= tokens
         self._last = finish
         if segment is not None:
             self.context = self.context.extend(segment)
             if segment.ids is not None:
                 self.shared.prefixes.add(self.context, unevaluated=1)
+        return begun
 
     async def decode(self, kind: Kind) -> Finish:
         """One engine request, sent again where that may help: its text is in the context when this returns, or raises,
         or is cancelled."""
         shared = self.shared
-        wanted = min(self.allowance, self._window_left(), shared.settings.max_tokens or self.allowance)
+        most = (shared.settings.max_tokens or self.allowance + self._continued) - self._continued
+        wanted = min(self.allowance, self._window_left(), max(1, most))
         if wanted < 1:
             return self._no_room()
-        before = self.allowance
+        before, self._calls = self.allowance, False
         granted = shared.ledger.reserve(wanted)
         try:
             return await self._ask(self._request(granted), kind)
         finally:
+            self._continued = 0
             shared.ledger.settle(granted, before - self.allowance)
 
     async def _ask(self, request: Request, kind: Kind) -> Finish:
@@ -180,20 +205,19 @@ class Walk:
     async def _send(self, request: Request, kind: Kind) -> Finish:
         """Send a request once. Whatever comes of it is booked, and its span is closed."""
         shared = self.shared
-        reusable: int | None = None
         text = Growing(request, shared.settings.dialect.tags.roles())
         try:
             async with place(shared, self.recorder):
                 self.recorder.open(kind)
-                reusable = self.reusable(self.context)
+                text.reusable, text.continues = self.reusable(self.context), self._continued > 0
                 finish = await self._read(request, text)
         except EngineError:
-            self._settle(reusable, text, "failed")
+            self._settle(text, "failed")
             raise
         except BaseException:
-            self._settle(reusable, text, "cancelled")
+            self._settle(text, "cancelled")
             raise
-        self._settle(reusable, text, "done")
+        self._settle(text, "done")
         return finish
 
     def _no_room(self) -> Finish:
@@ -203,7 +227,7 @@ class Walk:
 
     def _request(self, granted: int) -> Request:
         settings, dialect = self.shared.settings, self.shared.settings.dialect
-        self.requests += 1
+        self.requests += not self._continued
         chosen = settings.sampling
         seed = request_seed(settings.seed, self.path, self.requests)
         fork_tag = dialect.fork_tag if self.may_fork else None
@@ -215,7 +239,7 @@ class Walk:
             deadline=self.deadline,
             path=self.path,
             run_id=self.shared.run_id,
-            watched=self.shared.watched() or (self.path.depth > 0 and settings.join.cancels),
+            watched=self.shared.watched() or self.eager or (self.path.depth > 0 and settings.join.cancels),
         )
 
     async def _read(self, request: Request, text: Growing) -> Finish:
@@ -248,16 +272,42 @@ class Walk:
             return
         if self.parser is not None and (events := self.parser.feed(chunk.text)):
             await self.heed(events)
+        if self._calls and self.stretches is not None:
+            self._cut(text, self.stretches)
         if self.shared.watched():
             await self.shared.tell(Generated(self._name, chunk.text, len(chunk.ids or (0,))))
 
     async def heed(self, events: list[Event]) -> None:
-        """Take from the parser what concerns the driver: a fork, and what it found wrong."""
+        """Take from the parser what concerns the driver: what is planned, and what it found wrong."""
         for event in events:
-            if isinstance(event, Fork) and self.may_fork:
-                self.fork = event
-            elif isinstance(event, Verdict):
+            self.see(event)
+            if isinstance(event, Verdict):
                 await self.note(f"{event.kind} at {event.offset}: {event.detail}")
+
+    def see(self, event: Event) -> None:
+        """Take from an event what it plans."""
+        if isinstance(event, Opened):
+            self.opened += 1
+            self.outlined.clear()
+            self._calls = False
+        elif isinstance(event, Outlined):
+            self.outlined.append(event.outline)
+            self._calls |= find_call(event.outline.text, self.shared.settings.functions) is not None
+        elif isinstance(event, Fork) and self.may_fork:
+            self.fork = event
+            self._calls = False
+
+    def _cut(self, text: Growing, stretches: Cut) -> None:
+        """End the stretch of a request behind whose outlines calls may start, and with it the span of that stretch."""
+        if self.parser is None or self.parser.inside_tag:
+            return
+        self._calls = False
+        tokens = charged(self.context, text, text.reusable)
+        ended = self.recorder.close("done", *text.share(tokens, None))
+        if ended is not None:
+            text.parts.append(ended)
+        stretches.cut(text.stretch())
+        self.recorder.open(Kind.decode)
 
     async def note(self, note: str) -> None:
         """Note something, up to the bound of notes in one branch."""
@@ -282,34 +332,19 @@ class Walk:
         matched = min(self.shared.prefixes.matched(context), context.tokens - 1)
         return matched - matched % self.shared.engine.info.page
 
-    def _settle(self, reusable: int | None, text: Growing, outcome: Literal["done", "failed", "cancelled"]) -> None:
+    def _settle(self, text: Growing, outcome: Literal["done", "failed", "cancelled"]) -> None:
         """Book a request, put its text into the context, and close its span. Awaits nothing: it runs when cancelled."""
         context, finish = text.context(), text.finish
         # Of a request that gave nothing it is not known that the engine evaluated any of it.
-        if reusable is not None and (finish or text.count):
+        if text.reusable is not None and (finish or text.count):
             self.shared.prefixes.add(context, unevaluated=1 if text.count else 0)
-        tokens = charged(self.context, text, reusable)
+        tokens = charged(self.context, text, text.reusable)
         self.allowance -= tokens.generated
         self.context, self._last = context, finish
+        self.rest = text.stretch() if self.stretches else None
+        self.head = text.head(tokens)
+        if self.head is not None:
+            self.recorder.amend(self.head)
         whole = "length" if finish and finish.reason == "length" and text.count else "done"
-        self.recorder.close("failed" if outcome == "failed" else whole if finish else outcome, tokens, phases_of(text))
-
-
-def charged(prompt: Context, text: Growing, reusable: int | None) -> Tokens:
-    """What a request is charged: by the engine's account, but never less than what was seen to come and go."""
-    usage = text.finish.usage if text.finish else None
-    asked = prompt.tokens if prompt.segment.ids is not None or usage is None else usage.prompt
-    cached = None if usage is None or usage.cached is None else min(usage.cached, asked)
-    return Tokens(asked, cached, reusable, max(usage.generated, text.count) if usage else text.count)
-
-
-def phases_of(text: Growing) -> Phases | None:
-    """Where a request's seconds went, by its engine; None for one that did not finish."""
-    timings = text.finish.timings if text.finish else None
-    return Phases(timings.queue, timings.prefill, timings.decode) if timings else None
-
-
-def _limits(shared: Shared) -> ParserLimits:
-    """The parser names what the budget cannot hold; how many branches start is the ledger's to say."""
-    budget = shared.settings.budget
-    return ParserLimits(depth=min(budget.depth, 64), outlines=max(DEFAULTS.outlines, budget.branches))
+        ended = "failed" if outcome == "failed" else whole if finish else outcome
+        self.recorder.close(ended, *text.share(tokens, phases_of(text)))

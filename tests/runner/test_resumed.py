@@ -47,7 +47,8 @@ class Notebook:
 
 
 def _settings(budget: Budget | None = None) -> Settings:
-    return Settings(NESTING, functions=FUNCTIONS, budget=budget or Budget())
+    """Whole requests are pieces here; those in stretches are in `test_early`."""
+    return Settings(NESTING, functions=FUNCTIONS, budget=budget or Budget(), eager=False)
 
 
 async def _run(notebook: Notebook, record: Record, settings: Settings) -> tuple[RunResult, ScriptedEngine]:
@@ -151,7 +152,8 @@ async def _kept(dialect: Dialect = THREADWEAVER) -> tuple[dict[str, str], Record
     notebook, spawner = Notebook(), RecordingSpawner()
     functions = {"six": Function("six", lambda: 6)}
     engine = ScriptedEngine(script, dialect)
-    await run(engine, QUESTION, Settings(dialect, functions=functions), spawner=spawner, journal=notebook)
+    given = Settings(dialect, functions=functions, eager=False)
+    await run(engine, QUESTION, given, spawner=spawner, journal=notebook)
     return notebook.kept, spawner.record
 
 

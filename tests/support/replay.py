@@ -46,6 +46,9 @@ class _Recording:
     def cancel(self, name: str) -> None:
         self._siblings.cancel(name)
 
+    def due(self, moment: float) -> None:
+        self._siblings.due(moment)
+
     async def next(self) -> tuple[str, Outcome] | None:
         ended = await self._siblings.next()
         if ended is not None:
@@ -86,6 +89,9 @@ class _Replaying:
     def cancel(self, name: str) -> None:
         if name not in self._old.outcomes:
             self._siblings.cancel(name)
+
+    def due(self, moment: float) -> None:
+        self._siblings.due(moment)
 
     async def next(self) -> tuple[str, Outcome] | None:
         if not self._stored:
