@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from apr_agents.cli import main
 from apr_agents.engines.litellm.config import read_config
 from apr_agents.engines.litellm.loading import load
+from apr_agents.integrations.litellm import register
 from tests.engines.faults.transports import LITELLM
 from tests.engines.litellm.deploying import DEPLOYED, at, deployed
 from tests.sglang.addresses import address
@@ -28,6 +29,7 @@ README = (DEPLOYED / "README.md").read_text(encoding="utf-8")
 
 def test_a_router_takes_the_configuration_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SGLANG_API_KEY", "the-key")
+    register()
     router = load().Router(**read_config(DEPLOYED / "config.yaml"))
     try:
         assert sorted(set(router.get_model_names())) == ["reasoner", "reserve"]
