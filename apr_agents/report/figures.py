@@ -112,9 +112,9 @@ def _untold(report: Report) -> Iterator[Line]:
 
 
 def _help(what_ifs: tuple[WhatIf, ...], unit: Unit, signs: Signs) -> str:
-    if not what_ifs:
+    best = next((change for change in what_ifs if change.tokens or unit.shows(change.seconds)), None)
+    if best is None:
         return "nothing that is measured here"
-    best = what_ifs[0]
     gains = [f"{signs.minus}{unit.write(best.seconds)}"] if unit.shows(best.seconds) else []
     gains += [f"{signs.minus}{plural(best.tokens, 'token')}"] if best.tokens else []
     return f"{best.words}: {', '.join(gains)}"

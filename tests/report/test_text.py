@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from apr_agents.accounting import account
+from apr_agents.accounting import WhatIf, account
 from apr_agents.report.rows import SHOWN
 from apr_agents.report.text import plain, render
 from apr_agents.trace import Kind, Phases, Tokens, Trace
@@ -118,6 +119,12 @@ def test_a_run_without_a_fork_says_so_and_has_no_tree() -> None:
     assert "block" not in text
     assert "η 0.00 · self-parallelism 1.00×" in text
     assert "helps most   with every reusable token from the cache: −0.80 s" in text
+
+
+def test_a_gain_too_small_to_be_written_is_no_help() -> None:
+    report = account(examples.sequential())
+    text = plain(replace(report, what_ifs=(WhatIf("queue", None, "without waiting for places", 1e-7, 0),)))
+    assert "helps most   nothing that is measured here" in text
 
 
 @pytest.mark.parametrize(("encoding", "sign"), [("utf-8", "▸"), ("ascii", ">"), ("cp1252", ">")])
