@@ -6,8 +6,10 @@ import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+from langgraph.graph.state import CompiledStateGraph
 
 from apr_agents import RunResult, account
 from apr_agents.accounting import Report
@@ -73,6 +75,13 @@ def test_a_program_swaps_its_chat_model() -> None:
 def engine_for(request: pytest.FixtureRequest) -> EngineFor:
     """An engine of this script, and the shipped model, which says what it says: an example does not know which."""
     return lambda script: ScriptedEngine(script, THREADWEAVER) if request.param == "scripted" else "embedded"
+
+
+def test_a_node_in_a_graph() -> None:
+    graph: CompiledStateGraph[Any, Any, Any, Any] = load("langgraph_node").graph
+    answer = graph.invoke({"messages": [("user", "Numbers: 26 45 27 21 Target: 18")]})["messages"][-1]
+    assert answer.text.endswith("27 - 9 = 18")
+    assert answer.usage_metadata["input_token_details"]["cache_read"] > 0
 
 
 async def test_a_research_agent_searches_and_reasons_at_once(engine_for: EngineFor) -> None:

@@ -183,10 +183,13 @@ async def _run(life: Life) -> dict[str, Any]:
     async with saved(life.database, diary) as saver:
         graph = around(_node(life, diary), saver)
         where = config(life.thread)
-        begun = (await graph.aget_state(where)).next
+        found = await graph.aget_state(where)
         asked = {"messages": [("user", COUNTDOWN)]} if life.engine == "embedded" else ASKED
         try:
-            state = await graph.ainvoke(None if begun else asked, where, durability=life.durability)
+            if found.values and not found.next:  # killed behind its end: to ask again would be another run
+                state = found.values
+            else:
+                state = await graph.ainvoke(None if found.next else asked, where, durability=life.durability)
         except Exception as error:  # told to the test as text
             return {"raised": type(error).__name__, "why": str(error)}
         report = answer(state).response_metadata["report"]
