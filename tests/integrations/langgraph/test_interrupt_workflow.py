@@ -15,6 +15,7 @@ from apr_agents.dsl.yaml import parse_workflow
 from apr_agents.engines.base import Request
 from apr_agents.engines.scripted import ScriptedEngine
 from apr_agents.integrations.langgraph import workflow_node
+from apr_agents.runner import Function
 from tests.dsl.playing import question_in
 from tests.integrations.langgraph.graphs import Graph, config
 from tests.support.scripts import THREADWEAVER
@@ -82,7 +83,9 @@ def _graph(file: str, asks: Any, asked: list[str], *, kept: bool = True) -> Grap
 
 
 KINDS = pytest.mark.parametrize(
-    "asks", [ask, ask_later, tool(ask), tool(ask_later)], ids=["def", "async", "tool", "async tool"]
+    "asks",
+    [ask, ask_later, tool(ask), tool(ask_later), Function("ask", ask, seconds=60)],
+    ids=["def", "async", "tool", "async tool", "a time limit"],
 )
 
 
