@@ -365,7 +365,8 @@ async def test_branches_share_what_is_left_of_the_budget() -> None:
 
 
 async def test_more_branches_than_a_block_may_have_are_refused() -> None:
-    played = await play("name: a\nbudget: {branches: 2}\nsteps: [{map: 3, steps: [{generate: '${item}'}]}]")
+    head = "name: a\nbudget: {branches: 2}\ninputs: {count: integer}\n"
+    played = await play(head + "steps: [{map: '${count}', steps: [{generate: '${item}'}]}]", count=3)
     assert played.answered.value == ["said 1", "said 2", None]
     assert played.branches == {"1.1": "done", "1.2": "done", "1.3": "refused"}
 
