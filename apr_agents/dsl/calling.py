@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import cast
 
 from apr_agents.dsl.frame import Frame, Stopped
 from apr_agents.dsl.values import Value, as_json
 from apr_agents.errors import CallError
 from apr_agents.runner.calls import called_by
+from apr_agents.runner.limits import limited
 from apr_agents.runner.shared import End, place
 from apr_agents.trace import Kind
 
@@ -18,14 +20,16 @@ MAX_RESULT = 1_000_000
 
 
 async def called(frame: Frame, name: str, arguments: Mapping[str, Value]) -> Value:
-    """What this function returns for these arguments. Raises Stopped, also for what it raised."""
+    """What this function returns for these arguments. Raises Stopped, also for what it raised, and when its own
+    seconds are over."""
     function, recorder = frame.program.functions[name], frame.recorder
     try:
         async with place(frame.shared, recorder):
             recorder.open(Kind.call)
             # By its span, whose name is the same when the run is resumed: a branch may call several times.
             with called_by(frame.shared.run_id, f"{frame.path}#{recorder.mark()[0]}"):
-                value = _plain(name, await function.returned(as_json(arguments)))
+                call = partial(function.returned, as_json(arguments))
+                value = _plain(name, await limited(function, frame.shared.engine.clock, call))
     except CallError as error:
         recorder.close("failed")
         raise Stopped(End("failed", str(error))) from error

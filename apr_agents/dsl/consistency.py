@@ -33,7 +33,8 @@ def inconsistencies(
             yield ("dialect",), what
     known = registry(functions or {})
     scope: Scope = {name: one.type for name, one in workflow.inputs.items() if NAME.fullmatch(name)}
-    behind, _ = yield from Flow(checks, known, whole=functions is not None).steps(("steps",), workflow.steps, scope)
+    flow = Flow(checks, known, whole=functions is not None, branches=workflow.budget.branches)
+    behind, _ = yield from flow.steps(("steps",), workflow.steps, scope)
     if workflow.result is not None:
         for what in unknown(workflow.result, behind):
             yield ("result",), what

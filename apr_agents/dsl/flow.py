@@ -56,6 +56,8 @@ class Flow:
     """What may be called."""
     whole: bool
     """Whether nothing else may be."""
+    branches: int | None = None
+    """How many branches a block may have, where the file says so."""
 
     def steps(self, path: Path, steps: Sequence[Step], scope: Scope) -> Behind:
         """One after the other."""
@@ -122,6 +124,7 @@ class Flow:
         for name, steps in step.fork.items():
             yield from _name((*path, "fork", name), name)
             yield from self.steps((*path, "fork", name), steps, scope)
+        yield from self._crowd((*path, "fork"), len(step.fork))
         return (yield from _join((*path, "join"), step.join, scope, "mapping", len(step.fork)))
 
     def _map(self, path: Path, step: Map, scope: Scope) -> Generator[Finding, None, Type]:
@@ -129,11 +132,18 @@ class Flow:
         yield from found
         if isinstance(step.map, int) and not 1 <= step.map <= MAX_BRANCHES:
             yield (*path, "map"), f"the number {step.map}; expected 1 to {MAX_BRANCHES}"
+        else:
+            yield from self._crowd((*path, "map"), _count(step))
         yield from _name((*path, "each"), step.each)
         kind: Type = "any" if found else type_of(step.map, scope)
         item = "integer" if kind == "integer" else item_of(kind)
         yield from self.steps((*path, "steps"), step.steps, _with(scope, step.each, item))
         return (yield from _join((*path, "join"), step.join, scope, "list", _count(step)))
+
+    def _crowd(self, path: Path, count: int | None) -> Findings:
+        """Whether a block has more branches than the file's own budget, where their number is written."""
+        if self.branches is not None and count is not None and count > self.branches:
+            yield path, f"{count} branches; expected at most {self.branches}, as `budget.branches` says"
 
     def _score(self, path: Path, step: Score, scope: Scope) -> Generator[Finding, None, Type]:
         found = list(at((*path, "score"), unknown(step.score, scope)))

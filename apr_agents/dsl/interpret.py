@@ -18,6 +18,7 @@ from apr_agents.dsl.places import Path
 from apr_agents.dsl.program import rule_of
 from apr_agents.dsl.selecting import chosen
 from apr_agents.dsl.steps import (
+    MAX_CHOSEN,
     MAX_ROUNDS,
     Call,
     Fork,
@@ -192,7 +193,7 @@ def _select(frame: Frame, step: Select) -> Value:
     scores = [] if step.scores is None else _list(fill(step.scores, frame.values))
     if step.scores is not None and len(scores) != len(items):
         raise WorkflowError((f"{len(scores)} scores for {len(items)} items; expected one for each",))
-    count = 1 if step.count is None else _count(step.count, frame, "items", MAX_ROUNDS)
+    count = 1 if step.count is None else _count(step.count, frame, "items", MAX_CHOSEN)
     picked = chosen(items, step.by, scores, count, blank=step.blank == "keep")
     return picked if step.count is not None else next(iter(picked), None)
 

@@ -8,6 +8,8 @@ from typing import Any, cast, get_args
 
 NO_KIND = "no_kind"
 """What a validator calls data without a key that names a kind."""
+NO_COUNT = "no_count"
+"""What a validator calls data that is neither a count in its bounds nor text."""
 
 
 def key_of(field: str) -> str:
@@ -51,6 +53,22 @@ class FirstKey:
             "custom_error_type": NO_KIND,
             "custom_error_message": "no kind",
             "custom_error_context": {"noun": self.noun, "kinds": " ".join(map(kind_key, kinds))},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Marks a union of a number and a text that refers to one, so that what is wrong is said once."""
+
+    most: int
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> dict[str, Any]:  # noqa: ANN401
+        """The union, with one error for all of its members."""
+        return {
+            **handler(source),
+            "custom_error_type": NO_COUNT,
+            "custom_error_message": "no count",
+            "custom_error_context": {"most": self.most},
         }
 
 

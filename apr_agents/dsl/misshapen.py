@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from apr_agents.dsl.kinds import NO_KIND, is_tag, kind_key
+from apr_agents.dsl.kinds import NO_COUNT, NO_KIND, is_tag, kind_key
 from apr_agents.dsl.naming import listed, suggestion
 from apr_agents.dsl.places import Finding, Path
 from apr_agents.dsl.shapes import fields_at, kinds_at
@@ -30,6 +30,7 @@ _EXPECTED = {
     "too_long": "a list of at most {max_length}",
     "missing": "a longer list",
     "literal_error": "{expected}",
+    NO_COUNT: "an integer from 1 to {most}, or a reference",
 }
 
 

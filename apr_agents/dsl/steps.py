@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Le, Len
 
 from apr_agents.dsl.conditions import Condition
-from apr_agents.dsl.kinds import FirstKey
+from apr_agents.dsl.kinds import Count, FirstKey
 from apr_agents.dsl.parts import (
     Binding,
     CheckSpec,
@@ -24,6 +24,7 @@ from apr_agents.dsl.parts import (
 )
 
 MAX_ROUNDS = 10_000
+MAX_CHOSEN = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +168,7 @@ class Select:
     """Those with the highest scores, the most frequent one, or the first ones; of equals always the earlier one."""
     scores: Data | None = None
     """For `best`: a list of numbers, one for each item."""
-    count: Annotated[int, Ge(1), Le(4096)] | Template | None = None
+    count: Annotated[Annotated[int, Ge(1), Le(MAX_CHOSEN)] | Template, Count(MAX_CHOSEN)] | None = None
     """How many at most; the value is a list then. A number, or one reference."""
     blank: Literal["skip", "keep"] = "skip"
     """Whether null, empty text and empty lists can be chosen."""
@@ -203,7 +204,7 @@ class Repeat:
 
     repeat: Steps
     """What is done in each round; names given in it are known in the next round and behind the step."""
-    most: Annotated[int, Ge(1), Le(MAX_ROUNDS)] | Template
+    most: Annotated[Annotated[int, Ge(1), Le(MAX_ROUNDS)] | Template, Count(MAX_ROUNDS)]
     """Rounds at most, up to 10000: a number, or one reference to an integer."""
     until: Condition | None = None
     """Looked at behind each round; where it holds, no further round is begun."""

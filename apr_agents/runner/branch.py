@@ -6,19 +6,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-import anyio
-
-from apr_agents.clock import Clock
 from apr_agents.context import Context
 from apr_agents.errors import CallError
 from apr_agents.events import Outline
 from apr_agents.glue import Fork, result_context
 from apr_agents.paths import BranchPath
 from apr_agents.runner.calls import Call, called_by
+from apr_agents.runner.limits import limited
 from apr_agents.runner.outcome import Outcome
 from apr_agents.runner.recorder import Recorder
 from apr_agents.runner.shared import Shared, place
-from apr_agents.runner.spawner import background
 from apr_agents.trace import Branch, Kind
 
 How = Literal["done", "truncated", "failed", "cancelled", "refused"]
@@ -74,7 +71,9 @@ class CallBranch:
             async with place(self._shared, self.recorder):
                 self.recorder.open(Kind.call)
                 with called_by(self._shared.run_id, str(self._planned.path)):
-                    text = await self._result()
+                    function = self._call.function
+                    call = partial(function.run, self._call.arguments)
+                    text = await limited(function, self._shared.engine.clock, call)
         except CallError as error:
             self.recorder.close("failed")
             return self._ended("failed", str(error), f"failed: {error}")
@@ -84,23 +83,9 @@ class CallBranch:
         self.recorder.close()
         return self._ended("done", "", text)
 
-    async def _result(self) -> str:
-        function, clock = self._call.function, self._shared.engine.clock
-        if function.seconds is None:
-            return await function.run(self._call.arguments)
-        with anyio.CancelScope() as scope:
-            async with background(partial(_expire, clock, clock.now() + function.seconds, scope)):
-                return await function.run(self._call.arguments)
-        raise CallError(f"@{function.name} did not return within {function.seconds:g} s")
-
     def _ended(self, how: How, detail: str, text: str) -> Outcome:
         context = result_context(self._planned.fork, text, self._shared.settings.dialect, self._shared.engine.encode)
         return outcome_of(self._planned, how, detail, context, self.recorder)
-
-
-async def _expire(clock: Clock, moment: float, scope: anyio.CancelScope) -> None:
-    await clock.sleep_until(moment)
-    scope.cancel()
 
 
 def outcome_of(planned: Planned, how: How, detail: str, context: Context, recorder: Recorder | None) -> Outcome:

@@ -136,7 +136,9 @@ async def errands() -> AsyncGenerator[TaskGroup]:
     async with anyio.create_task_group() as group:
         try:
             yield group
-        except (Exception, KeyboardInterrupt, SystemExit) as error:  # carried out of the group, not inside its own
+        except (anyio.get_cancelled_exc_class(), GeneratorExit):
+            raise
+        except BaseException as error:  # carried out of the group, not inside its own
             raised.append(error)
         group.cancel_scope.cancel()
     if raised:

@@ -57,7 +57,7 @@ async def play(
     says: Says | None = None,
     *,
     spawner: Spawner | None = None,
-    functions: Mapping[str, Callable[..., Any]] | None = None,
+    functions: Mapping[str, Callable[..., Any] | Function] | None = None,
     seed: int = 0,
     **inputs: object,
 ) -> Played:
@@ -69,7 +69,8 @@ async def play(
             return says(question)
         return (says or {}).get(question, f"said {question}")
 
-    known = {name: Function(name, call) for name, call in (functions or {}).items()}
+    given = (functions or {}).items()
+    known = {name: call if isinstance(call, Function) else Function(name, call) for name, call in given}
     text = steps if steps.lstrip().startswith("name:") else f"name: a\nsteps: {steps}"
     engine = ScriptedEngine(said, THREADWEAVER)
     workflow = parse_workflow(text, "f", functions=known)

@@ -5,14 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import anyio
 import pytest
 
 from apr_agents.accounting import account
+from apr_agents.clock import VirtualClock
+from apr_agents.dsl.execute import run_workflow
 from apr_agents.dsl.values import Value
-from apr_agents.engines.scripted import Reply
+from apr_agents.dsl.yaml import parse_workflow
+from apr_agents.engines.scripted import Reply, ScriptedEngine
+from apr_agents.runner import Function
 from apr_agents.trace import Kind
 from tests.dsl.playing import Says, play
-from tests.support.scripts import block
+from tests.support.scripts import THREADWEAVER, block
 
 MINUTE = 60.0
 
@@ -290,6 +295,52 @@ async def test_a_step_that_cannot_go_on_ends_the_run_with_its_place(case: End) -
     assert played.answered.value is None
 
 
+async def hang(item: str) -> int:
+    if item != "quick":
+        await anyio.sleep_forever()
+    return 1
+
+
+HANGS = "@hang did not return within 30 s"
+
+
+@pytest.mark.parametrize(
+    ("step", "detail"),
+    [
+        ("{call: hang, arguments: {item: a}}", f"steps[0]: {HANGS}"),
+        ("{score: [quick, a], by: hang}", f"steps[0]: {HANGS}"),
+        (
+            "{map: [a], steps: [{call: hang, arguments: {item: a}}]}",
+            f"steps[0]: no branch succeeded; 1.1: steps[0].steps[0]: {HANGS}",
+        ),
+    ],
+    ids=["call", "score", "branch"],
+)
+async def test_a_function_that_hangs_has_failed_when_its_seconds_are_over(step: str, detail: str) -> None:
+    played = await play(f"[{step}, {{generate: b}}]", functions={"hang": Function("hang", hang, seconds=30)})
+    result = played.answered.result
+    assert (result.ended, result.detail) == ("failed", detail)
+    assert result.trace.wall == 30
+    assert [span.outcome for span in played.spans if span.kind is Kind.call][-1] == "failed"
+
+
+async def test_a_function_s_seconds_hold_for_each_call_alone() -> None:
+    clock = VirtualClock()
+
+    async def slow(item: str) -> str:
+        await clock.sleep_until(clock.now() + 20)
+        return item
+
+    function = Function("slow", slow, seconds=30)
+    workflow = parse_workflow(
+        "name: a\nsteps: [{map: 3, steps: [{call: slow, arguments: {item: a}}, {call: slow, arguments: {item: b}}]}]",
+        "f",
+    )
+    engine = ScriptedEngine({}, THREADWEAVER, clock=clock)
+    answered = await run_workflow(workflow, engine, {}, functions={"slow": function})
+    assert (answered.value, answered.result.trace.wall) == (["b", "b", "b"], 40)
+
+
 @pytest.mark.parametrize(
     ("budget", "steps", "ended"),
     [
@@ -314,7 +365,8 @@ async def test_branches_share_what_is_left_of_the_budget() -> None:
 
 
 async def test_more_branches_than_a_block_may_have_are_refused() -> None:
-    played = await play("name: a\nbudget: {branches: 2}\nsteps: [{map: 3, steps: [{generate: '${item}'}]}]")
+    head = "name: a\nbudget: {branches: 2}\ninputs: {count: integer}\n"
+    played = await play(head + "steps: [{map: '${count}', steps: [{generate: '${item}'}]}]", count=3)
     assert played.answered.value == ["said 1", "said 2", None]
     assert played.branches == {"1.1": "done", "1.2": "done", "1.3": "refused"}
 

@@ -35,12 +35,14 @@ class Running:
         self.catch_up(state)
         self._kept = saver_of(config) is not None
         self._known = dict(self.frame.values)
-        if self._kept and not isinstance(step, (Call, Select)):
-            tasks = Tasks(config)
+        self.frame.shared = self._shared
+        if isinstance(step, (Call, Select)):
+            return
+        tasks = Tasks(config)
+        self.frame.shared = replace(self._shared, spawner=tasks)
+        if self._kept:
             await tasks.seal()  # so that what is stored from here on hangs on checkpoints that are stored, too
             self.frame.shared = replace(self._shared, spawner=tasks, journal=tasks)
-        else:
-            self.frame.shared = self._shared
 
     def catch_up(self, state: Mapping[str, Any]) -> None:
         """Bring in the steps that other processes did."""

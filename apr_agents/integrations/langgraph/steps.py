@@ -20,6 +20,7 @@ from apr_agents.dsl.kinds import kind_key
 from apr_agents.dsl.places import Path
 from apr_agents.dsl.spec import Repeat, Step, When, Workflow
 from apr_agents.dsl.values import Value
+from apr_agents.integrations.langgraph.functions import Bubbled
 from apr_agents.integrations.langgraph.running_steps import Running, running_in
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
@@ -165,7 +166,11 @@ class _Building:
             running = running_in(config)
             await running.enter(state, step, config)
             since = running.extent()
-            return {**await act(running, state), **running.leave(since)}
+            try:
+                found = await act(running, state)
+            except Bubbled as bubbled:  # of a call that is this node's own: LangGraph stops the graph here
+                raise bubbled.bubble from bubbled
+            return {**found, **running.leave(since)}
 
         self.graph.add_node(name, cast("Any", node))
 

