@@ -11,6 +11,7 @@ from apr_agents.errors import CallError
 from apr_agents.events import Outline
 from apr_agents.glue import Fork, result_context
 from apr_agents.paths import BranchPath
+from apr_agents.runner.budget import Budget
 from apr_agents.runner.calls import Call, called_by
 from apr_agents.runner.limits import limited
 from apr_agents.runner.outcome import Outcome
@@ -37,10 +38,14 @@ class Planned:
         return Branch(str(self.path), self.outline.number, self.outline.text, kind, how, joined=False, detail=detail)
 
 
+def refusal(budget: Budget) -> str:
+    """Why a branch over the bounds is refused."""
+    return f"refused: a block may have {budget.branches} branches and a run {budget.run_branches}"
+
+
 def refuse(shared: Shared, planned: Planned) -> Outcome:
     """The outcome of a branch over the bounds: the model is told."""
-    budget = shared.settings.budget
-    detail = f"refused: a block may have {budget.branches} branches and a run {budget.run_branches}"
+    detail = refusal(shared.settings.budget)
     context = result_context(planned.fork, detail, shared.settings.dialect, shared.engine.encode)
     return outcome_of(planned, "refused", detail, context, None)
 

@@ -15,9 +15,9 @@ from apr_agents.glue import close_branch, result_context
 from apr_agents.runner.block import RunningBlock, end_at_join, plan_branches
 from apr_agents.runner.branch import CallBranch, How, Planned, outcome_of
 from apr_agents.runner.early import Early
+from apr_agents.runner.gathering import Share, share_of
 from apr_agents.runner.opening import begin
 from apr_agents.runner.outcome import Outcome
-from apr_agents.runner.progress import Forked, Synthesis
 from apr_agents.runner.recorder import Recorder
 from apr_agents.runner.resumed import decode
 from apr_agents.runner.shared import End, Shared
@@ -68,35 +68,24 @@ async def run_block(walk: Walk, plan: Plan, early: Early | None = None) -> End |
     branches = plan_branches(walk, plan, begun)
     if branches.untold:
         await walk.note(f"block {walk.blocks}: {branches.untold} more refused outlines are not shown to the model")
-    # A fair share each, and one kept for the synthesis: what a branch gets does not depend on who asks first.
-    share = walk.allowance // (len(branches.started) + 1)
-    seconds = walk.shared.settings.join.seconds
-    own = None if seconds is None else walk.shared.engine.clock.now() + seconds
-    deadline = walk.deadline if own is None else min(own, walk.deadline)
+    share = share_of(walk, walk.shared.settings.join, len(branches.started))
     works: dict[str, Work] = {}
     for planned in branches.started:
         name = str(planned.path)
-        works[name] = begun[name] if name in begun else _work(walk, planned, share, deadline)
+        works[name] = begun[name] if name in begun else _work(walk, planned, share)
         if name in begun:
             walk.recorder.forked(name)
-    if walk.shared.journal is not None:
-        await walk.shared.journal.seal()
-    block = RunningBlock(walk, branches, works, own, early)
-    await walk.shared.tell(Forked(str(walk.path), walk.blocks, plan.outlines))
-    try:
-        decision = await block.gather()
-    finally:
-        # Also when the run is cancelled here: what has finished is joined and kept.
-        block.join()
-    await walk.shared.tell(Synthesis(str(walk.path), walk.blocks, tuple(o.branch.path for o in block.joined)))
-    return end_at_join(walk, block.outcomes, decision)
+    await walk.shared.seal()
+    block = RunningBlock(walk, branches, works, share.own, early)
+    await block.run(plan.outlines)
+    return end_at_join(walk, block.outcomes, block.decision)
 
 
-def _work(walk: Walk, planned: Planned, share: int, deadline: float) -> Work:
+def _work(walk: Walk, planned: Planned, share: Share) -> Work:
     recorder = walk.recorder.child(str(planned.path))
     if planned.call is not None:
         return CallBranch(walk.shared, planned, planned.call, recorder)
-    return ReasonBranch(walk.shared, planned, recorder, share, deadline)
+    return ReasonBranch(walk.shared, planned, recorder, share.tokens, share.deadline)
 
 
 class ReasonBranch:

@@ -40,6 +40,11 @@ class Shared:
     journal: Journal | None = None
     """Where decoding is kept, so that the run can be resumed; None: nowhere."""
 
+    async def seal(self) -> None:
+        """Return when all that was kept so far is durable: what is planned is kept before it starts."""
+        if self.journal is not None:
+            await self.journal.seal()
+
 
 @dataclass(frozen=True, slots=True)
 class End:
