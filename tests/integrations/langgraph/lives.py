@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
@@ -186,7 +187,7 @@ async def _run(life: Life) -> dict[str, Any]:
         found = await graph.aget_state(where)
         asked = {"messages": [("user", COUNTDOWN)]} if life.engine == "embedded" else ASKED
         try:
-            if found.values and not found.next:  # killed behind its end: to ask again would be another run
+            if not found.next and _answered(found.values):  # killed behind its end: to ask again would be another run
                 state = found.values
             else:
                 state = await graph.ainvoke(None if found.next else asked, where, durability=life.durability)
@@ -201,6 +202,10 @@ async def _run(life: Life) -> dict[str, Any]:
             "critical": report["tokens"]["critical"],
             "prompt": report["tokens"]["prompt"],
         }
+
+
+def _answered(state: dict[str, Any]) -> bool:
+    return bool(state) and isinstance(state["messages"][-1], AIMessage)
 
 
 def _node(life: Life, diary: Diary) -> Any:  # noqa: ANN401

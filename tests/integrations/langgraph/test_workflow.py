@@ -238,7 +238,7 @@ async def _run(life: Life) -> dict[str, Any]:
         )
         where = config(life.thread)
         found = await graph.aget_state(where)
-        if found.values and not found.next:  # killed behind its end: to ask again would be another run
+        if not found.next and "report" in found.values:  # killed behind its end: to ask again would be another run
             state = found.values
         else:
             state = await graph.ainvoke(None if found.next else {"topics": TOPICS}, where)
