@@ -136,9 +136,7 @@ def _reuse(facts: Facts) -> Finding | None:
         return None
     costs = f"of {probe.shared} tokens that two requests share, the second found {probe.cached} in the cache"
     if facts.server is not None and facts.server.router:
-        return Finding(
-            "reuse", costs, "start the router with --policy manual or cache_aware, so that a run stays on a worker"
-        )
+        return Finding("reuse", costs, "start the router with --policy manual, so that a run stays on a worker")
     return Finding("reuse", costs, "turn on the server's prefix cache, or give it memory for one")
 
 

@@ -32,12 +32,13 @@ case $policy in
     policy_flags=(--policy manual --assignment-mode min_load)
     ;;
   cache_aware)
-    # The router remembers which worker saw which prefix. It balances when one worker has this many requests more than
-    # another (and one and a half times as many); with its default of 64 a wide block would be torn apart.
+    # The router remembers which worker saw which prefix, and goes elsewhere when it saw less than 30 % of a request: so
+    # may the branches after a long plan, and a join. It balances when one worker has this many requests more than another
+    # (and one and a half times as many); with its default of 64 a wide block would be torn apart too.
     policy_flags=(--policy cache_aware --balance-abs-threshold 256)
     ;;
   *)
-    echo "router.sh: ROUTER_POLICY=$policy tears runs apart; there is manual and cache_aware" >&2
+    echo "router.sh: ROUTER_POLICY=$policy tears runs apart; there is manual, and cache_aware for other clients" >&2
     exit 2
     ;;
 esac

@@ -27,10 +27,23 @@ def misset_url() -> str:
     return address("APR_SGLANG_MISSET_URL")
 
 
-@pytest.fixture(params=["APR_SGLANG_ROUTER_URL", "APR_SGLANG_CACHE_AWARE_URL"], ids=["manual", "cache_aware"])
+@pytest.fixture
+def manual_url() -> str:
+    """Of the router that goes by the run's id."""
+    return address("APR_SGLANG_ROUTER_URL")
+
+
+@pytest.fixture
+def cache_aware_url() -> str:
+    """Of the router that goes by the text."""
+    return address("APR_SGLANG_CACHE_AWARE_URL")
+
+
+@pytest.fixture(params=["manual", "cache_aware"])
 def router_url(request: pytest.FixtureRequest) -> str:
     """Of each router in turn."""
-    return address(request.param)
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
 
 
 @pytest.fixture

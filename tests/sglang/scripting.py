@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -52,6 +53,15 @@ def metrics(url: str) -> Mapping[str, float]:
             with suppress(ValueError):
                 found[sample[1]] += float(sample[2])
     return found
+
+
+def answer(url: str) -> None:
+    """Have a server, or one behind a router, answer a request."""
+    asked = {"text": "Numbers: 3 5 7 Target: 22", "sampling_params": {"max_new_tokens": 1}}
+    headers = {"Content-Type": "application/json"}
+    request = HTTPRequest(f"{url}/generate", json.dumps(asked).encode(), headers)  # noqa: S310
+    with urlopen(request, timeout=30) as response:  # noqa: S310
+        assert response.status == 200
 
 
 def requests_of(urls: Sequence[str]) -> list[float]:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.sglang.addresses import address
-from tests.sglang.scripting import metrics
+from tests.sglang.scripting import answer, metrics
 
 DEPLOYED = Path(__file__).parents[2] / "integrations" / "sglang"
 KEY = "the-key"
@@ -125,8 +125,9 @@ def kept(job: str) -> tuple[re.Pattern[str], list[str]]:
 @pytest.mark.sglang
 @pytest.mark.enable_socket
 def test_prometheus_takes_what_real_servers_tell() -> None:
-    """The counter of retractions and that of cached tokens come with the first of them."""
-    worker = address("APR_SGLANG_URL")
+    worker, router = address("APR_SGLANG_URL"), address("APR_SGLANG_ROUTER_URL")
+    for url in (worker, worker, router):
+        answer(url)  # a counter comes with the first that it counts: the second request finds cached tokens
     for job, url in (("sglang", worker), ("sglang-router", address("APR_SGLANG_ROUTER_METRICS_URL"))):
         pattern, names = kept(job)
         told = metrics(url)

@@ -1,4 +1,4 @@
-"""Two servers behind SGLang's router: a run stays where its prefix is, and what is cancelled ends there.
+"""Two servers behind SGLang's router: by its id a run stays where its prefix is, and what is cancelled ends there.
 
 The router passes no logit processor on, so the model says what it says.
 """
@@ -26,17 +26,32 @@ LONG = 3800
 """Tokens: seconds of decoding, and within the window."""
 
 
-async def test_all_requests_of_a_run_are_on_one_worker(router_url: str, worker_urls: list[str]) -> None:
+async def test_all_requests_of_a_run_are_on_one_worker(manual_url: str, worker_urls: list[str]) -> None:
     """By the workers' own counts."""
-    async with open_engine(f"sglang:{router_url}") as engine:
+    async with open_engine(f"sglang:{manual_url}") as engine:
         for question in FOUR_NUMBERS[:3]:
-            before = requests_of(worker_urls)
-            result = await run(engine, question, Settings(load_dialect("threadweaver")))
-            assert result.ended == "answered", result.detail
-            sent = sum(span.tokens is not None for span in result.trace.spans)
-            assert sent > 3  # it forked
-            served = [after - earlier for earlier, after in zip(before, requests_of(worker_urls), strict=True)]
+            sent, served = await forked(engine, question, worker_urls)
             assert sorted(served) == [0, sent]
+
+
+async def test_a_router_that_goes_by_the_text_serves_each_request_once(
+    cache_aware_url: str, worker_urls: list[str]
+) -> None:
+    """Where, depends on what it saw before: a plan much longer than its prompt is new to it, and so is a join."""
+    async with open_engine(f"sglang:{cache_aware_url}") as engine:
+        for question in FOUR_NUMBERS[:3]:
+            sent, served = await forked(engine, question, worker_urls)
+            assert sum(served) == sent
+
+
+async def forked(engine: Engine, question: str, worker_urls: Sequence[str]) -> tuple[int, list[float]]:
+    """How many requests a run with a block sent, and how many of them each worker served."""
+    before = requests_of(worker_urls)
+    result = await run(engine, question, Settings(load_dialect("threadweaver")))
+    assert result.ended == "answered", result.detail
+    sent = sum(span.tokens is not None for span in result.trace.spans)
+    assert sent > 3  # it forked
+    return sent, [after - earlier for earlier, after in zip(before, requests_of(worker_urls), strict=True)]
 
 
 @pytest.mark.parametrize("watched", [True, False])

@@ -55,10 +55,16 @@ def test_the_demo_is_the_same_run(url: str, embedded: dict[str, Any]) -> None:
     check_demo(apr_run(f"sglang:{url}"), embedded)
 
 
-def test_behind_a_router_too(router_url: str, worker_urls: list[str], embedded: dict[str, Any]) -> None:
+def test_behind_a_router_too(manual_url: str, worker_urls: list[str], embedded: dict[str, Any]) -> None:
     for worker in worker_urls:
         forget(worker)
-    check_demo(apr_run(f"sglang:{router_url}"), embedded)
+    check_demo(apr_run(f"sglang:{manual_url}"), embedded)
+
+
+def test_behind_a_router_that_goes_by_the_text_it_is_the_same_answer(
+    cache_aware_url: str, embedded: dict[str, Any]
+) -> None:
+    assert apr_run(f"sglang:{cache_aware_url}")["text"] == embedded["text"]
 
 
 async def test_a_branch_evaluates_its_header_and_its_parents_last_token(url: str, processor: str) -> None:
