@@ -5,17 +5,14 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import anyio
 
 from apr_agents import Budget, Message, Settings, load_dialect, run
-from apr_agents.clock import Clock
 from apr_agents.context import Context, Origin, Segment
 from apr_agents.engines.base import Chunk, EngineInfo, Finish, Request, Sampling, Usage
 from apr_agents.engines.llamacpp import EmbeddedEngine, bindings
@@ -25,6 +22,7 @@ from apr_agents.engines.llamacpp.sampling import Sampler
 from apr_agents.engines.llamacpp.server import physical_cores
 from benchmarks.figure import Figure, ratio_of_medians, show, spread
 from tests.support.random_gguf import RandomModel, write
+from tests.support.relay import Relay
 
 MODEL = RandomModel(
     hidden=768, layers=12, heads=12, feed_forward=3072, context=4096, quantized=True, quiet=True, add_bos=True
@@ -33,51 +31,34 @@ BRANCHES, PREFIX, BATCH = 8, 1000, 512
 BLOCK = "<Parallel>" + "<Outlines>" + "".join(f"<Outline>{n}: x</Outline>" for n in range(1, 9)) + "</Outlines>"
 
 
-class OpeningEngine:
+class OpeningEngine(Relay):
     """An engine whose first answer is a block, written for it, and whose last is a word; it decodes the branches.
 
     Random weights open no block, and the driver forks only what an engine generated.
     """
 
     def __init__(self, engine: EmbeddedEngine) -> None:
-        self._engine, self._opened = engine, False
+        super().__init__(engine)
+        self._opened = False
 
     @property
     def info(self) -> EngineInfo:
         return EngineInfo("random", self._engine.info.window, ("threadweaver",))
 
-    @property
-    def clock(self) -> Clock:
-        return self._engine.clock
-
-    def encode(self, text: str, *, control: bool) -> tuple[int, ...]:
-        return self._engine.encode(text, control=control)
-
-    def prompt(self, messages: Sequence[Message], variables: Mapping[str, str]) -> Context:
-        return self._engine.prompt(messages, variables)
-
     def stream(self, request: Request) -> AbstractAsyncContextManager[AsyncIterator[Chunk]]:
-        return self._engine.stream(request) if request.path.depth else self._written(request)
+        return super().stream(request) if request.path.depth else self._written(request)
 
     @asynccontextmanager
     async def _written(self, request: Request) -> AsyncGenerator[AsyncIterator[Chunk]]:
         text, matched = ("then", None) if self._opened else (BLOCK, "</Outlines>")
         self._opened = True
-        ids = self.encode(text, control=True)
+        ids = self.encode(text, control=True) or ()
         finish = Finish("stop", matched, Usage(request.context.tokens, None, len(ids)))
 
         async def chunks() -> AsyncGenerator[Chunk]:
             yield Chunk(text, ids, finish)
 
         yield chunks()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """The engine that it decodes with is closed by whoever opened it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,23 +14,20 @@ import statistics
 import time
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import anyio
 
-from apr_agents.clock import Clock
-from apr_agents.context import Context
-from apr_agents.engines.base import Chunk, Engine, EngineInfo, Message, Request
+from apr_agents.engines.base import Chunk, Engine, Request
 from apr_agents.runner import Settings, run
 from benchmarks.figure import Figure, show, spread
 from benchmarks.forkjoin import settings
 from benchmarks.script import Prompter, Script, write
 from benchmarks.server import Served, serving
 from benchmarks.speakers import speaker
+from tests.support.relay import Relay
 
 BRANCHES, ROUNDS, TURNS = 8, 9, 3
 
@@ -38,7 +35,7 @@ Said = dict[str, list[list[Chunk]]]
 """By branch path and turn, the chunks of each request."""
 
 
-class MeteredEngine:
+class MeteredEngine(Relay):
     """An open engine, or what it said before.
 
     Its mutable state is what it has said, by path and turn, and the nanoseconds that its user took for each chunk.
@@ -46,30 +43,13 @@ class MeteredEngine:
 
     def __init__(self, engine: Engine, said: Said | None = None) -> None:
         """`said`: in place of asking the engine."""
-        self._engine = engine
+        super().__init__(engine)
         self._again = said
         self.said: Said = defaultdict(list)
         self.taken: list[int] = []
 
-    @property
-    def info(self) -> EngineInfo:
-        return self._engine.info
-
-    @property
-    def clock(self) -> Clock:
-        return self._engine.clock
-
-    def encode(self, text: str, *, control: bool) -> tuple[int, ...] | None:
-        return self._engine.encode(text, control=control)
-
-    def prompt(self, messages: Sequence[Message], variables: Mapping[str, str]) -> Context:
-        return self._engine.prompt(messages, variables)
-
-    def stream(self, request: Request) -> AbstractAsyncContextManager[AsyncIterator[Chunk]]:
-        return self._stream(request)
-
     @asynccontextmanager
-    async def _stream(self, request: Request) -> AsyncGenerator[AsyncIterator[Chunk]]:
+    async def stream(self, request: Request) -> AsyncGenerator[AsyncIterator[Chunk]]:
         turns = self.said[str(request.path)]
         turns.append([])
         if self._again is not None:
@@ -85,14 +65,6 @@ class MeteredEngine:
             before = time.thread_time_ns()
             yield chunk
             self.taken.append(time.thread_time_ns() - before)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """The engine that it asks is closed by whoever opened it."""
 
 
 async def _from_memory(chunks: Sequence[Chunk]) -> AsyncGenerator[Chunk]:

@@ -7,39 +7,27 @@ everything behind it is the server's own.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
-from types import TracebackType
-from typing import Self
 
-from apr_agents.clock import Clock
-from apr_agents.context import Context, Origin, Segment
-from apr_agents.engines.base import Chunk, Engine, EngineInfo, Finish, Message, Request, Usage
+from apr_agents.context import Origin, Segment
+from apr_agents.engines.base import Chunk, Engine, EngineInfo, Finish, Request, Usage
+from tests.support.relay import Relay
 
 
-class OpeningEngine:
+class OpeningEngine(Relay):
     """An open engine for one run. Its mutable state is whether the block was written."""
 
     def __init__(self, engine: Engine, plan: str, lengths: Sequence[int], conclusion: int) -> None:
         """`lengths`: tokens of each branch; `conclusion`: of what stands behind the join."""
-        self._engine, self._plan = engine, plan
+        super().__init__(engine)
+        self._plan, self._opened = plan, False
         self._lengths, self._conclusion = lengths, conclusion
-        self._opened = False
 
     @property
     def info(self) -> EngineInfo:
         return replace(self._engine.info, dialects=("threadweaver",))
-
-    @property
-    def clock(self) -> Clock:
-        return self._engine.clock
-
-    def encode(self, text: str, *, control: bool) -> tuple[int, ...] | None:
-        return self._engine.encode(text, control=control)
-
-    def prompt(self, messages: Sequence[Message], variables: Mapping[str, str]) -> Context:
-        return self._engine.prompt(messages, variables)
 
     def stream(self, request: Request) -> AbstractAsyncContextManager[AsyncIterator[Chunk]]:
         if not request.max_tokens:
@@ -63,11 +51,3 @@ class OpeningEngine:
                         yield Chunk(self._plan, ids, Finish("stop", "</Outlines>", usage, chunk.finish.timings))
 
         yield chunks()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """The engine that it asks is closed by whoever opened it."""

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from apr_agents.clock import Clock
 from apr_agents.context import Context, Origin
-from apr_agents.engines.base import Chunk, Engine, EngineInfo, Message, Request
+from apr_agents.engines.base import Chunk, Engine, Request
 from apr_agents.engines.llamacpp import EmbeddedEngine
 from apr_agents.engines.scripted import ScriptedEngine
 from apr_agents.engines.sglang import SGLangEngine
 from tests.support.random_gguf import SPECIAL, TAGS, RandomModel, write
+from tests.support.relay import Relay
 from tests.support.scripts import THREADWEAVER, closed
 from tests.support.servers.double import Double, serving
 from tests.support.servers.facts import Serving
@@ -40,38 +38,16 @@ CHATML = (
 )
 
 
-class Overheard:
+class Overheard(Relay):
     """An engine, and what it was asked: its mutable state is those requests."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self.requests: list[Request] = []
-
-    @property
-    def info(self) -> EngineInfo:
-        return self._engine.info
-
-    @property
-    def clock(self) -> Clock:
-        return self._engine.clock
-
-    def encode(self, text: str, *, control: bool) -> tuple[int, ...] | None:
-        return self._engine.encode(text, control=control)
-
-    def prompt(self, messages: Sequence[Message], variables: Mapping[str, str]) -> Context:
-        return self._engine.prompt(messages, variables)
 
     def stream(self, request: Request) -> AbstractAsyncContextManager[AsyncIterator[Chunk]]:
         self.requests.append(request)
-        return self._engine.stream(request)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
+        return super().stream(request)
 
 
 @dataclass(frozen=True, slots=True)
