@@ -17,8 +17,8 @@ from langgraph.graph.state import CompiledStateGraph
 from pydantic import ConfigDict
 
 from apr_agents.accounting import Report, account
-from apr_agents.clock import Clock
-from apr_agents.integrations.langchain import AgentAccount
+from apr_agents.clock import Clock, VirtualClock
+from apr_agents.integrations.langchain import AgentAccount, account_run
 from apr_agents.paths import BranchPath
 from apr_agents.trace import Trace
 
@@ -92,6 +92,11 @@ def asks(clock: Clock, *calls: tuple[float, int]) -> Node:
     return node
 
 
+def idle(state: Any) -> dict[str, Any]:  # noqa: ANN401
+    """A node that does nothing."""
+    return {"messages": []}
+
+
 def calls(*tools: BaseTool) -> Node:
     """A node that has these tools called."""
 
@@ -127,6 +132,13 @@ def graph_of(*steps: Step | Mapping[str, Step], name: str = "agent", saver: Any 
     for other in before:
         built.add_edge(other, END)
     return built.compile(name=name, checkpointer=saver)
+
+
+async def accounted(graph: Graph, clock: VirtualClock) -> AgentAccount:
+    """The account of one run of this agent."""
+    with account_run(clock) as agent:
+        await graph.ainvoke(ASKED)
+    return agent
 
 
 def checked(agent: AgentAccount) -> Report:
