@@ -13,7 +13,18 @@ from apr_agents.integrations.langchain import AgentAccount, ParallelChatModel, a
 from apr_agents.integrations.langgraph import reasoning_node
 from apr_agents.runner import Settings
 from apr_agents.trace import Kind
-from tests.integrations.langchain.agents import ASKED, Graph, Paced, accounted, asks, checked, graph_of, idle, tool_of, tree
+from tests.integrations.langchain.agents import (
+    ASKED,
+    Graph,
+    Paced,
+    accounted,
+    asks,
+    checked,
+    graph_of,
+    idle,
+    tool_of,
+    tree,
+)
 from tests.integrations.langchain.speaking import by_request, model_of
 from tests.support.scripts import THREADWEAVER, block, closed, slow
 
