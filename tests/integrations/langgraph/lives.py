@@ -6,7 +6,7 @@ import asyncio
 import multiprocessing
 import os
 import signal
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any, Literal, cast
 
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
@@ -64,15 +65,11 @@ class Life:
 
     def begin(self) -> Begun:
         """The same, without waiting for its end."""
-        here, there = _PROCESSES.Pipe(duplex=False)
-        process = _PROCESSES.Process(target=_live, args=(self, there))
-        process.start()
-        there.close()
-        return Begun(process, here)
+        return begin(_run, self)
 
 
 _PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["tests.integrations.langgraph.lives"])
+_PROCESSES.set_forkserver_preload([f"tests.integrations.langgraph.{name}" for name in ("lives", "test_workflow")])
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +92,23 @@ class Begun:
         return found
 
 
+Work = Callable[[Life], Coroutine[Any, Any, dict[str, Any]]]
+
+
+def begin(work: Work, life: Life) -> Begun:
+    """Begin this life in a new process: `work`, a function of some module, says what the graph gave."""
+    here, there = _PROCESSES.Pipe(duplex=False)
+    process = _PROCESSES.Process(target=_live, args=(work, life, there))
+    process.start()
+    there.close()
+    return Begun(process, here)
+
+
+def _live(work: Work, life: Life, there: Any) -> None:  # noqa: ANN401
+    there.send(asyncio.run(work(life)))
+    there.close()
+
+
 class Diary:
     """What happens in one process; its mutable state is how many lines it has written."""
 
@@ -112,8 +126,8 @@ class Diary:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-class SqliteDiary(AsyncSqliteSaver):
-    """LangGraph's saver, which tells before and after each write."""
+class ToldSaver(BaseCheckpointSaver[str]):
+    """One of LangGraph's savers, which tells before and after each write."""
 
     diary: Diary
 
@@ -130,22 +144,12 @@ class SqliteDiary(AsyncSqliteSaver):
         await _told(self.diary, _name(writes), super().aput_writes(config, writes, task_id, task_path))
 
 
-class PostgresDiary(AsyncPostgresSaver):
-    """The same for Postgres."""
+class SqliteDiary(ToldSaver, AsyncSqliteSaver):
+    """A file."""
 
-    diary: Diary
 
-    async def aput(self, *given: Any, **named: Any) -> RunnableConfig:  # noqa: ANN401
-        return await _told(self.diary, "checkpoint", super().aput(*given, **named))
-
-    async def aput_writes(
-        self,
-        config: RunnableConfig,
-        writes: Any,  # noqa: ANN401
-        task_id: str,
-        task_path: str = "",
-    ) -> None:
-        await _told(self.diary, _name(writes), super().aput_writes(config, writes, task_id, task_path))
+class PostgresDiary(ToldSaver, AsyncPostgresSaver):
+    """A server."""
 
 
 async def _told(diary: Diary, what: str, work: Awaitable[Any]) -> Any:  # noqa: ANN401
@@ -161,22 +165,14 @@ def _name(writes: Any) -> str:  # noqa: ANN401
 
 
 @asynccontextmanager
-async def saved(database: str, diary: Diary) -> AsyncGenerator[SqliteDiary | PostgresDiary]:
+async def saved(database: str, diary: Diary) -> AsyncGenerator[ToldSaver]:
     """The saver of this database."""
-    if database.startswith("postgresql:"):
-        async with PostgresDiary.from_conn_string(database) as postgres:
-            cast("PostgresDiary", postgres).diary = diary
-            await postgres.setup()
-            yield cast("PostgresDiary", postgres)
-    else:
-        async with SqliteDiary.from_conn_string(database) as sqlite:
-            cast("SqliteDiary", sqlite).diary = diary
-            yield cast("SqliteDiary", sqlite)
-
-
-def _live(life: Life, there: Any) -> None:  # noqa: ANN401
-    there.send(asyncio.run(_run(life)))
-    there.close()
+    kind = PostgresDiary if database.startswith("postgresql:") else SqliteDiary
+    async with kind.from_conn_string(database) as opened:
+        saver = cast("ToldSaver", opened)
+        saver.diary = diary
+        await opened.setup()
+        yield saver
 
 
 async def _run(life: Life) -> dict[str, Any]:

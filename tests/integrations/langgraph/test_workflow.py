@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-import multiprocessing
-import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +25,7 @@ from apr_agents.integrations.langgraph.workflow import through
 from apr_agents.runner.calls import Function, caller
 from tests.dsl.playing import question_in
 from tests.integrations.langgraph.graphs import config
-from tests.integrations.langgraph.lives import Diary, Life, saved
+from tests.integrations.langgraph.lives import Diary, Life, begin, saved
 from tests.support.scripts import THREADWEAVER, block
 
 FILE = """
@@ -193,30 +190,9 @@ def test_it_is_drawn() -> None:
         assert f"&nbsp;{way}&nbsp;" in drawn
 
 
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["tests.integrations.langgraph.test_workflow"])
-
-
 def live(life: Life) -> dict[str, Any] | None:
     """Run the graph, from where it is, in a new process: what it gave, or None when the process was killed."""
-    here, there = _PROCESSES.Pipe(duplex=False)
-    process = _PROCESSES.Process(target=_live, args=(life, there))
-    process.start()
-    there.close()
-    try:
-        found = here.recv()
-    except EOFError:
-        found = None
-    process.join()
-    here.close()
-    assert process.exitcode == (-signal.SIGKILL if found is None else 0)
-    process.close()
-    return found
-
-
-def _live(life: Life, there: Any) -> None:  # noqa: ANN401
-    there.send(asyncio.run(_run(life)))
-    there.close()
+    return begin(_run, life).end()
 
 
 async def _run(life: Life) -> dict[str, Any]:
