@@ -14,7 +14,7 @@ from apr_agents.dsl.spec import Workflow
 from apr_agents.engines.base import Engine
 from apr_agents.runner.calls import Function
 from apr_agents.runner.journal import Journal
-from apr_agents.runner.spawner import Spawner, TaskSpawner, background
+from apr_agents.runner.spawner import Spawner, TaskSpawner
 
 
 @asynccontextmanager
@@ -43,11 +43,8 @@ async def stream_workflow(
     values = bind_inputs(workflow.inputs, inputs)
     program = Program.of(workflow, engine, mode=mode, seed=seed, functions=functions, checks=checks)
     live = LiveWorkflow(program, engine, values, spawner or TaskSpawner(), journal, run_id, course)
-    try:
-        async with background(live.drive):
-            yield live
-    finally:
-        live.close()
+    async with live.going():
+        yield live
 
 
 async def run_workflow(
@@ -78,7 +75,5 @@ async def run_workflow(
         run_id=run_id,
         course=course,
     ) as live:
-        live.watched = False
-        async for _ in live:
-            pass
+        await live.finish()
         return live.answered()

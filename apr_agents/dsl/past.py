@@ -11,7 +11,7 @@ from apr_agents.dsl.checked import Checked
 from apr_agents.dsl.frame import Frame
 from apr_agents.errors import ContextError
 from apr_agents.runner.recorder import Records
-from apr_agents.trace import Kind
+from apr_agents.runner.spent import requests_of, retries_of, tokens_of
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -59,10 +59,8 @@ def past(frame: Frame, since: Extent) -> Past:
 def relive(frame: Frame, step: Past) -> None:
     """Bring a frame to where it was behind a step of another process."""
     spans = step.records.spans
-    tokens = sum(span.tokens.generated for span in spans if span.tokens)
-    retries = sum(span.kind is Kind.retry and span.outcome == "done" for span in spans)
-    requests = sum(span.kind in (Kind.decode, Kind.synthesis) for span in spans) - retries
-    frame.shared.ledger.restore(tokens, len(step.records.branches), requests, retries)
+    tokens = tokens_of(spans)
+    frame.shared.ledger.restore(tokens, len(step.records.branches), requests_of(spans), retries_of(spans))
     frame.deadline -= frame.recorder.resume(step.records)
     frame.allowance -= tokens
     frame.blocks, frame.requests, frame.verdict = step.blocks, step.requests, step.verdict

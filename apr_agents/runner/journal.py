@@ -16,7 +16,8 @@ from apr_agents.context import Segment
 from apr_agents.engines.base import Finish
 from apr_agents.errors import ContextError
 from apr_agents.events import Fork
-from apr_agents.trace import Kind, Span
+from apr_agents.runner.spent import retries_of, tokens_of
+from apr_agents.trace import Span
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -56,12 +57,12 @@ class Piece:
     @property
     def tokens(self) -> int:
         """Generated tokens, as charged."""
-        return sum(span.tokens.generated for span in self.spans if span.tokens)
+        return tokens_of(self.spans)
 
     @property
     def retries(self) -> int:
         """How many times the request was sent again."""
-        return sum(span.kind is Kind.retry and span.outcome == "done" for span in self.spans)
+        return retries_of(self.spans)
 
     def to_json(self) -> Json:
         """Plain JSON values, the segment with its digest."""

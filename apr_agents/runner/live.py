@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 
@@ -51,19 +52,26 @@ class Live(ABC):
     def __aiter__(self) -> AsyncIterator[Progress]:
         return self._receive
 
-    async def drive(self) -> None:
-        """Run to the end; the door's task calls this, once."""
+    @asynccontextmanager
+    async def going(self) -> AsyncGenerator[None]:
+        """Let it go on beside the block, once; leaving the block early cancels it."""
+        with self._send, self._receive:
+            async with background(self._drive):
+                yield
+
+    async def finish(self) -> None:
+        """Return when the run has ended; nobody reads its progress then."""
+        self.watched = False
+        async for _ in self:
+            pass
+
+    async def _drive(self) -> None:
         with self._send, anyio.CancelScope() as scope:
             try:
                 async with background(partial(self._expire, scope)):
                     self._conclude(await self._go())
             finally:
                 self._wall = self._recorder.now()
-
-    def close(self) -> None:
-        """Nobody reads the progress any more; the door calls this when it is left."""
-        self._send.close()
-        self._receive.close()
 
     @abstractmethod
     async def _go(self) -> End:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from apr_agents.context import Context, Origin, Segment
 from apr_agents.errors import ContextError
-from apr_agents.trace import Block, Branch, Kind, Span
+from apr_agents.runner.spent import requests_of, retries_of, tokens_of
+from apr_agents.trace import Block, Branch, Span
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -40,18 +41,17 @@ class Outcome:
     @property
     def tokens(self) -> int:
         """Generated tokens, nested branches included."""
-        return sum(span.tokens.generated for span in self.spans if span.tokens)
+        return tokens_of(self.spans)
 
     @property
     def retries(self) -> int:
         """Requests that were sent again, nested branches included."""
-        return sum(span.kind is Kind.retry and span.outcome == "done" for span in self.spans)
+        return retries_of(self.spans)
 
     @property
     def requests(self) -> int:
         """Engine requests, each counted once however often it was sent, nested branches included."""
-        asked = (span.tokens for span in self.spans if span.kind in (Kind.decode, Kind.synthesis))
-        return sum(tokens is None or not tokens.continues for tokens in asked) - self.retries
+        return requests_of(self.spans)
 
     def context(self, start: Context) -> Context:
         """The context of this branch, grown from its start."""

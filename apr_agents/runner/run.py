@@ -18,7 +18,7 @@ from apr_agents.runner.live import ANSWERED, Live
 from apr_agents.runner.outcome import Outcome
 from apr_agents.runner.settings import Settings
 from apr_agents.runner.shared import End, engine_errors
-from apr_agents.runner.spawner import Spawner, TaskSpawner, background
+from apr_agents.runner.spawner import Spawner, TaskSpawner
 from apr_agents.runner.walk import Walk
 from apr_agents.trace import Kind, Trace
 
@@ -112,11 +112,8 @@ async def stream(
     for a function that no outline could call.
     """
     live = LiveRun(engine, question, settings, spawner or TaskSpawner(), journal, run_id)
-    try:
-        async with background(live.drive):
-            yield live
-    finally:
-        live.close()
+    async with live.going():
+        yield live
 
 
 async def run(
@@ -130,9 +127,7 @@ async def run(
 ) -> RunResult:
     """The result of this question on an open engine. Raises nothing for a run that fails: see `RunResult.ended`."""
     async with stream(engine, question, settings, spawner=spawner, journal=journal, run_id=run_id) as live:
-        live.watched = False
-        async for _ in live:
-            pass
+        await live.finish()
         return live.result()
 
 
