@@ -13,7 +13,7 @@ from pathlib import Path
 import anyio
 
 from apr_agents import Budget, Message, Settings, load_dialect, run
-from apr_agents.context import Context, Origin, Segment
+from apr_agents.context import Context
 from apr_agents.engines.base import Chunk, EngineInfo, Finish, Request, Sampling, Usage
 from apr_agents.engines.llamacpp import EmbeddedEngine, bindings
 from apr_agents.engines.llamacpp.decoder import Decoder, Piece
@@ -21,6 +21,7 @@ from apr_agents.engines.llamacpp.model import Model
 from apr_agents.engines.llamacpp.sampling import Sampler
 from apr_agents.engines.llamacpp.server import physical_cores
 from benchmarks.figure import Figure, ratio_of_medians, show, spread
+from tests.support.asking import ask, ask_all, header
 from tests.support.random_gguf import RandomModel, write
 from tests.support.relay import Relay
 
@@ -99,43 +100,23 @@ def question(number: int) -> str:
     return (f"{number} " + "x y " * PREFIX)[: PREFIX - 8]
 
 
-def header(engine: EmbeddedEngine, parent: Context, number: int) -> Context:
-    text = f"\n<Thread>{number}:"
-    return parent.extend(Segment(text, engine.encode(text, control=True), Origin.header))
-
-
-async def answer(engine: EmbeddedEngine, request: Request) -> Context:
-    """The request's context and the answer behind it."""
-    async with engine.stream(request) as stream:
-        ids = [token async for chunk in stream for token in chunk.ids or ()]
-    return request.context.extend(Segment("", tuple(ids), Origin.generated))
-
-
-async def answers(engine: EmbeddedEngine, requests: Sequence[Request]) -> dict[int, Context]:
-    """All at once."""
-    found: dict[int, Context] = {}
-
-    async def one(number: int, request: Request) -> None:
-        found[number] = await answer(engine, request)
-
-    async with anyio.create_task_group() as group:
-        for number, request in enumerate(requests):
-            group.start_soon(one, number, request)
-    return found
+def thread(engine: EmbeddedEngine, parent: Context, number: int) -> Context:
+    """This context, and the header of a branch behind it."""
+    return header(engine, parent, f"\n<Thread>{number}:")
 
 
 async def evaluated(engine: EmbeddedEngine) -> list[Figure]:
     """Prompt tokens that a fork and a join evaluate, over those that they must."""
     parent = engine.prompt([Message("user", question(90))], {})
-    requests = [Request(header(engine, parent, number), 8) for number in range(1, BRANCHES + 1)]
+    requests = [Request(thread(engine, parent, number), 8) for number in range(1, BRANCHES + 1)]
     before = engine.counters.evaluated
-    found = await answers(engine, requests)
+    found = [answer.context for answer in await ask_all(engine, requests)]
     forked = engine.counters.evaluated - before - BRANCHES * 7
     own = sum(request.context.tokens - parent.tokens for request in requests)
     others = [segment for number in range(1, BRANCHES) for segment in found[number].since(parent)]
-    joined = header(engine, found[0].extend(*others), 9)
+    joined = thread(engine, found[0].extend(*others), 9)
     before = engine.counters.evaluated
-    await answer(engine, Request(joined, 1))
+    await ask(engine, Request(joined, 1))
     new = joined.tokens - found[0].tokens + 1
     at_join = engine.counters.evaluated - before
     detail = f"{forked} evaluated, prefix {parent.tokens} + headers {own}"
@@ -170,14 +151,14 @@ async def at_once(engine: EmbeddedEngine, rounds: int, tokens: int) -> Figure:
     alone: list[float] = []
     for number in range(50, 50 + rounds):
         parent = engine.prompt([Message("user", question(number))], {})
-        await answer(engine, Request(parent, 1))
-        requests = [Request(header(engine, parent, n), tokens, sampling=Sampling()) for n in range(1, 2 * BRANCHES + 1)]
+        await ask(engine, Request(parent, 1))
+        requests = [Request(thread(engine, parent, n), tokens, sampling=Sampling()) for n in range(1, 2 * BRANCHES + 1)]
         started = time.perf_counter()
-        await answers(engine, requests[:BRANCHES])
+        await ask_all(engine, requests[:BRANCHES])
         together.append(time.perf_counter() - started)
         started = time.perf_counter()
         for request in requests[BRANCHES:]:
-            await answer(engine, request)
+            await ask(engine, request)
         alone.append(time.perf_counter() - started)
     detail = f"seconds: at once {spread(together)}; one after another {spread(alone)}"
     return Figure("8 at once, of one after another", ratio_of_medians(alone, together), "x", 2.5, "higher", detail)

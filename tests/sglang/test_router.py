@@ -16,9 +16,9 @@ import pytest
 from apr_agents import Settings, load_dialect, open_engine, run
 from apr_agents.engines.base import Engine, Request
 from apr_agents.engines.sglang.engine import SGLangEngine
-from tests.engines.llamacpp.asking import plain
 from tests.sglang.questions import FOUR_NUMBERS
 from tests.sglang.scripting import metrics, requests_of
+from tests.support.asking import plain
 
 pytestmark = [pytest.mark.sglang, pytest.mark.enable_socket, pytest.mark.timeout(300)]
 

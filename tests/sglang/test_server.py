@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from apr_agents.engines.base import Request
-from tests.engines.llamacpp.asking import ask, plain
 from tests.sglang.scripting import END, TOKENIZER, scripted_engine
+from tests.support.asking import ask, plain
 
 pytestmark = [pytest.mark.sglang, pytest.mark.enable_socket]
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
 import pytest
 
-from apr_agents.context import Context, Origin, Segment
-from apr_agents.engines.base import Chunk, Engine, Finish, Message, Request
+from apr_agents.context import Origin
+from apr_agents.engines.base import Engine, Message, Request
 from apr_agents.errors import ContextFull
 from apr_agents.paths import BranchPath
 from tests.engines.conformance.subjects import ALL, DIALECT, Subject, Under, names
 from tests.engines.faults.transports import LITELLM
+from tests.support.asking import Answer, ask, header
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.filterwarnings(LITELLM)]
 
@@ -29,40 +29,6 @@ NASTY = [
     "naïve 漢字 🙂\n\t x",
     "< Thread >",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """All chunks of one request."""
-
-    chunks: Sequence[Chunk]
-
-    @property
-    def text(self) -> str:
-        return "".join(chunk.text for chunk in self.chunks)
-
-    @property
-    def ids(self) -> tuple[int, ...] | None:
-        parts = [chunk.ids for chunk in self.chunks]
-        return None if None in parts else tuple(token for ids in parts for token in ids or ())
-
-    @property
-    def finish(self) -> Finish:
-        """Of the last chunk, and of no other."""
-        finish = self.chunks[-1].finish
-        assert finish is not None
-        assert all(chunk.finish is None for chunk in self.chunks[:-1])
-        return finish
-
-    def behind(self, context: Context) -> Context:
-        """The context that this answers, and the answer."""
-        return context.extend(Segment(self.text, self.ids, Origin.generated))
-
-
-async def ask(engine: Engine, request: Request) -> Answer:
-    """Read to the end of the stream, and not only to its finish."""
-    async with engine.stream(request) as stream:
-        return Answer([chunk async for chunk in stream])
 
 
 def asked(subject: Subject, under: Under, limit: int = 200, path: str = "", stops: tuple[str, ...] = ()) -> Request:
@@ -86,11 +52,11 @@ async def test_the_finish_comes_last_and_the_counts_are_those_of_the_chunks(name
         usage = answer.finish.usage
         assert 0 < usage.generated <= 12
         assert usage.cached is None or 0 <= usage.cached < usage.prompt
-        if answer.ids is None:
+        if answer.segment.ids is None:
             assert request.context.segment.ids is None
             assert usage.prompt > 0
         else:
-            assert len(answer.ids) == usage.generated
+            assert len(answer.segment.ids) == usage.generated
             assert usage.prompt == request.context.tokens == len(request.context.ids)
 
 
@@ -104,9 +70,9 @@ async def test_an_answer_ends_with_the_models_end_of_text_which_is_an_id_without
         assert answer.text == text
         assert (answer.finish.reason, answer.finish.matched) == ("stop", None)
         spelt = under.engine.encode(text, control=True)
-        if spelt is not None and answer.ids is not None:
-            assert answer.ids[:-1] == spelt
-            assert answer.ids[-1] not in spelt
+        if spelt is not None and answer.segment.ids is not None:
+            assert answer.segment.ids[:-1] == spelt
+            assert answer.segment.ids[-1] not in spelt
         if spelt is not None:
             assert answer.finish.usage.generated == len(spelt) + 1
 
@@ -122,8 +88,8 @@ async def test_a_stop_ends_the_text_and_is_kept_and_named(name: str, stop: str, 
         assert f" one two{TAG}".startswith(before + found)
         assert found == stop
         assert len(after) < 3  # what is left of the token in which it ended
-        if answer.ids is not None and under.decode is not None:
-            assert answer.text == under.decode(answer.ids)
+        if answer.segment.ids is not None and under.decode is not None:
+            assert answer.text == under.decode(answer.segment.ids)
 
 
 @SAYING
@@ -136,8 +102,8 @@ async def test_a_stop_id_ends_the_text_and_its_tag_is_kept(name: str, tmp_path: 
         assert answer.text == f" one two{TAG}"
         assert answer.finish.matched == TAG
         if tag is not None:
-            assert answer.ids is not None
-            assert answer.ids.index(tag) == len(answer.ids) - 1
+            assert answer.segment.ids is not None
+            assert answer.segment.ids.index(tag) == len(answer.segment.ids) - 1
 
 
 @EVERY
@@ -148,7 +114,7 @@ async def test_a_limit_of_tokens_is_held(name: str, limit: int, tmp_path: Path) 
         answer = await ask(under.engine, asked(subject, under, limit))
         assert (answer.finish.reason, answer.finish.matched) == ("length", None)
         assert answer.finish.usage.generated == limit
-        assert answer.ids is None or len(answer.ids) == limit
+        assert answer.segment.ids is None or len(answer.segment.ids) == limit
 
 
 @EVERY
@@ -160,17 +126,14 @@ async def test_what_was_evaluated_comes_from_the_cache(name: str, tmp_path: Path
         again = await ask(under.engine, request)
         usage = again.finish.usage
         assert usage.cached == usage.prompt - 1
-        grown = first.behind(request.context)
-        header = under.engine.encode("\n<Thread>1:", control=True)
-        second = await ask(
-            under.engine, replace(request, context=grown.extend(Segment("\n<Thread>1:", header, Origin.header)))
-        )
+        branch = header(under.engine, first.context, "\n<Thread>1:")
+        second = await ask(under.engine, replace(request, context=branch))
         cached = second.finish.usage.cached
         assert cached is not None
-        if first.ids is None:  # a text that is encoded again may lose some
+        if first.segment.ids is None:  # a text that is encoded again may lose some
             assert cached >= usage.prompt - 3
         else:  # all but the token that was sampled last
-            assert cached == grown.tokens - 1
+            assert cached == first.context.tokens - 1
 
 
 @EVERY
@@ -183,7 +146,7 @@ async def test_a_request_for_no_tokens_fills_the_cache(name: str, tmp_path: Path
         request = asked(subject, under, 5)
         warmed = await ask(under.engine, replace(request, max_tokens=0))
         assert len(warmed.chunks) == 1
-        assert (warmed.text, warmed.ids, warmed.finish.reason) == ("", (), "length")
+        assert (warmed.text, warmed.segment.ids, warmed.finish.reason) == ("", (), "length")
         assert warmed.finish.usage.generated == 0
         usage = (await ask(under.engine, request)).finish.usage
         assert usage.cached == usage.prompt - 1

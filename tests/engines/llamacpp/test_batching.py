@@ -22,7 +22,7 @@ from apr_agents.engines.llamacpp.handover import Handover, Mailbox
 from apr_agents.engines.llamacpp.model import Model
 from apr_agents.engines.llamacpp.scheduler import Scheduler, share
 from apr_agents.errors import ContextFull, EngineError
-from tests.engines.llamacpp.asking import Answer, ask, ask_all, header, plain, rebuilt
+from tests.support.asking import Answer, ask, ask_all, header, plain, rebuilt
 from tests.support.random_gguf import RandomModel, write
 
 

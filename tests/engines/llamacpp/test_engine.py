@@ -11,7 +11,7 @@ from apr_agents.context import Context, Origin, Segment
 from apr_agents.engines.base import Message, Request, Sampling
 from apr_agents.engines.llamacpp import EmbeddedEngine
 from apr_agents.errors import ContextError, ContextFull, EngineError, EngineUnavailable, UsageError
-from tests.engines.llamacpp.asking import ask, ask_all, plain
+from tests.support.asking import ask, ask_all, plain
 from tests.support.random_gguf import RandomModel, write
 
 WARM = Sampling(temperature=1.0, seed=7)

@@ -9,7 +9,7 @@ import pytest
 from apr_agents.engines.base import Request
 from apr_agents.engines.llamacpp import EmbeddedEngine
 from apr_agents.errors import ContextFull
-from tests.engines.llamacpp.asking import ask, ask_all, header, plain
+from tests.support.asking import ask, ask_all, header, plain
 
 
 @pytest.mark.parametrize("model", ["small", "recurrent"])

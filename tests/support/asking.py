@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import anyio
 
-from apr_agents.context import Context, Origin, Segment
+from apr_agents.context import Context, Origin, Segment, ids_of
 from apr_agents.engines.base import Chunk, Engine, Finish, Request
 
 
@@ -17,15 +17,22 @@ class Answer:
     """The request's context, and the answer behind it."""
 
     @property
+    def segment(self) -> Segment:
+        """The answer alone; without ids where the engine speaks text only."""
+        return self.context.segment
+
+    @property
     def text(self) -> str:
-        return "".join(chunk.text for chunk in self.chunks)
+        return self.segment.text
 
     @property
     def ids(self) -> tuple[int, ...]:
-        return tuple(token for chunk in self.chunks for token in chunk.ids or ())
+        """For engines that have them."""
+        return ids_of((self.segment,))
 
     @property
     def finish(self) -> Finish:
+        """Of the last chunk, and of no other."""
         finish = self.chunks[-1].finish
         assert finish is not None
         assert all(chunk.finish is None for chunk in self.chunks[:-1])
@@ -33,11 +40,13 @@ class Answer:
 
 
 async def ask(engine: Engine, request: Request) -> Answer:
+    """Read to the end of the stream, and not only to its finish."""
     async with engine.stream(request) as stream:
         chunks = tuple([chunk async for chunk in stream])
     text = "".join(chunk.text for chunk in chunks)
     ids = tuple(token for chunk in chunks for token in chunk.ids or ())
-    return Answer(chunks, request.context.extend(Segment(text, ids, Origin.generated)))
+    exact = all(chunk.ids is not None for chunk in chunks)
+    return Answer(chunks, request.context.extend(Segment(text, ids if exact else None, Origin.generated)))
 
 
 async def ask_all(engine: Engine, requests: list[Request]) -> list[Answer]:
