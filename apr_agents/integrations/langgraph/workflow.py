@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, cast
+from typing import Any
 
-from anyio.from_thread import start_blocking_portal
-from langchain_core.runnables import RunnableConfig, RunnableLambda
+from langchain_core.runnables import RunnableConfig
 from langgraph.cache.base import BaseCache
 from langgraph.config import get_stream_writer
-from langgraph.graph import END, START, StateGraph
 from langgraph.store.base import BaseStore
 from typing_extensions import TypedDict
 
@@ -23,21 +20,29 @@ from apr_agents.dsl.frame import Frame
 from apr_agents.dsl.live import Answered, Course
 from apr_agents.dsl.spec import Workflow
 from apr_agents.dsl.values import Value
-from apr_agents.engines.base import Engine
-from apr_agents.errors import EngineError, UsageError
+from apr_agents.errors import EngineError
 from apr_agents.integrations.langgraph.functions import Callee, functions_of
-from apr_agents.integrations.langgraph.node import opened, run_id_of, watched
 from apr_agents.integrations.langgraph.running_steps import Running, carrying
-from apr_agents.integrations.langgraph.saver import Saver, durability_of, saver_of
-from apr_agents.integrations.langgraph.steps import Graph, steps_graph
+from apr_agents.integrations.langgraph.saver import Saver
+from apr_agents.integrations.langgraph.steps import steps_graph
 from apr_agents.integrations.langgraph.telling import Teller
+from apr_agents.integrations.langgraph.wrapping import (
+    UNBOUNDED,
+    EngineGiven,
+    Graph,
+    Kept,
+    concurrency_of,
+    graph_of,
+    opened,
+    refuse_exit,
+    run_id_of,
+    watched,
+)
 from apr_agents.report.json import to_json
 from apr_agents.runner import Budget, Function
 
 _STEPS = 10_000_000
 """Nodes that may run one after the other: the workflow's own bounds end it."""
-_UNBOUNDED = 1_000_000
-"""A task that waits for its own tasks must not take their place: the run's budget bounds what runs at once."""
 
 
 def through(graph: Graph, config: RunnableConfig | None = None) -> Course:
@@ -45,7 +50,7 @@ def through(graph: Graph, config: RunnableConfig | None = None) -> Course:
 
     async def course(frame: Frame) -> Value:
         running = Running(frame)
-        inside = carrying(running, {**(config or {}), "recursion_limit": _STEPS, "max_concurrency": _UNBOUNDED})
+        inside = carrying(running, {**(config or {}), "recursion_limit": _STEPS, "max_concurrency": UNBOUNDED})
         state = await graph.ainvoke({"values": dict(frame.values)}, inside)
         running.catch_up(state)
         return state.get("value")
@@ -55,7 +60,7 @@ def through(graph: Graph, config: RunnableConfig | None = None) -> Course:
 
 def workflow_node(
     workflow: Workflow,
-    engine: Engine | str | Callable[[], Engine] | None = None,
+    engine: EngineGiven | None = None,
     functions: Mapping[str, Callee] | Sequence[Callee] = (),
     *,
     write: str = "answer",
@@ -86,46 +91,33 @@ def workflow_node(
     )
     fields: dict[str, Any] = dict.fromkeys((*workflow.inputs, write, report), Any)
     made: Any = TypedDict
-    built = StateGraph(made("Workflow", fields, total=False))
-    built.add_node(title, cast("Any", RunnableLambda(node.block, afunc=node.work, name=title)))
-    built.add_edge(START, title).add_edge(title, END)
-    return built.compile(checkpointer=cast("Any", checkpointer), store=store, cache=cache, name=title)
+    return graph_of(title, made("Workflow", fields, total=False), node, Kept(checkpointer, store, cache))
 
 
 @dataclass(frozen=True, slots=True)
 class _Node:
-    """What the node does, both ways."""
+    """What the node does."""
 
     workflow: Workflow
     name: str
-    engine: Engine | str | Callable[[], Engine]
+    engine: EngineGiven
     functions: Mapping[str, Function]
     checks: Mapping[str, Check]
     seed: int
     writes: tuple[str, str]
     allow_exit: bool
 
-    async def work(self, state: Mapping[str, Any], config: RunnableConfig) -> dict[str, Any]:
-        """One run, for coroutines."""
-        return await self._work(state, config, blocks=False)
-
-    def block(self, state: Mapping[str, Any], config: RunnableConfig) -> dict[str, Any]:
-        """One run, for threads: on an event loop of its own."""
-        with start_blocking_portal() as portal:
-            return portal.call(partial(self._work, state, config, blocks=True))
-
-    async def _work(self, state: Mapping[str, Any], config: RunnableConfig, *, blocks: bool) -> dict[str, Any]:
-        if saver_of(config) is not None and durability_of(config) == "exit" and not self.allow_exit:
-            raise UsageError(
-                "durability='exit' stores nothing until the graph ends: a killed run is lost; use 'async' or 'sync', "
-                "or say workflow_node(..., allow_exit=True)"
-            )
+    async def __call__(self, state: Mapping[str, Any], config: RunnableConfig, *, blocks: bool) -> dict[str, Any]:
+        """One run."""
+        if not self.allow_exit:
+            refuse_exit(config, "workflow_node")
         given = {name: state[name] for name in self.workflow.inputs if state.get(name) is not None}
-        run_id = run_id_of(config)
+        budget, run_id = self.workflow.budget, run_id_of(config)
+        concurrency = concurrency_of(config, budget.concurrency or Budget().concurrency)
         teller = Teller(config, get_stream_writer(), run_id, self.name)
         async with watched(config, run_id, blocks) as inside, opened(self.engine) as engine:
             async with stream_workflow(
-                _bounded(self.workflow, config.get("max_concurrency")),
+                replace(self.workflow, budget=replace(budget, concurrency=concurrency)),
                 engine,
                 given,
                 seed=self.seed,
@@ -140,14 +132,6 @@ class _Node:
         if answered.result.ended == "failed":
             raise EngineError(answered.result.detail, answered.result.text)
         return dict(zip(self.writes, (answered.value, _facts(answered)), strict=True))
-
-
-def _bounded(workflow: Workflow, limit: int | None) -> Workflow:
-    """The caller's `max_concurrency` bounds requests and calls, nested ones too."""
-    given = workflow.budget.concurrency or Budget().concurrency
-    if limit is None or limit >= given:
-        return workflow
-    return replace(workflow, budget=replace(workflow.budget, concurrency=max(1, limit)))
 
 
 def _facts(answered: Answered) -> dict[str, Any]:
