@@ -68,35 +68,31 @@ class ReplayingSpawner:
     @asynccontextmanager
     async def open(self, clock: Clock, deadline: float | None) -> AsyncGenerator[Siblings]:
         async with TaskSpawner().open(clock, deadline) as siblings:
-            yield _Replaying(_Recording(siblings, self.record), self._old, self.record)
+            yield _Replaying(siblings, self._old, self.record)
 
 
-class _Replaying:
+class _Replaying(_Recording):
     def __init__(self, siblings: Siblings, old: Record, new: Record) -> None:
-        self._siblings = siblings
+        super().__init__(siblings, new)
         self._old = old
-        self._new = new
         self._stored: deque[str] = deque()
 
     def start(self, name: str, work: Work) -> None:
         if name in self._old.outcomes:
-            self._new.started.append(name)
+            self._record.started.append(name)
             self._stored.append(name)
             self._stored = deque(sorted(self._stored, key=self._old.ended.index))
         else:
-            self._siblings.start(name, work)
+            super().start(name, work)
 
     def cancel(self, name: str) -> None:
         if name not in self._old.outcomes:
-            self._siblings.cancel(name)
-
-    def due(self, moment: float) -> None:
-        self._siblings.due(moment)
+            super().cancel(name)
 
     async def next(self) -> tuple[str, Outcome] | None:
         if not self._stored:
-            return await self._siblings.next()
+            return await super().next()
         name = self._stored.popleft()
-        self._new.ended.append(name)
-        self._new.outcomes[name] = self._old.outcomes[name]
+        self._record.ended.append(name)
+        self._record.outcomes[name] = self._old.outcomes[name]
         return name, Outcome.from_json(json.loads(self._old.outcomes[name]))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -107,11 +106,8 @@ class UnrulyEngine(ScriptedEngine):
     """Says exactly these chunks to each request, against every rule if so told, and then ends its stream."""
 
     def __init__(self, said: Callable[[Request], Sequence[Said]], dialect: Dialect = THREADWEAVER) -> None:
-        super().__init__({}, dialect)
+        super().__init__(lambda _: "", dialect)
         self._said = said
-
-    def stream(self, request: Request) -> AbstractAsyncContextManager[AsyncIterator[Chunk]]:
-        return self._open(request)
 
     def chunks(
         self, *texts: str, stop: str | None = None, reason: Literal["stop", "length"] = "stop", end: str = ""
@@ -122,19 +118,11 @@ class UnrulyEngine(ScriptedEngine):
         count = sum(len(chunk.ids or ()) for chunk in made if isinstance(chunk, Chunk)) + len(last)
         return [*made, Chunk(end, last, Finish(reason, stop, Usage(1, 0, count)))]
 
-    @asynccontextmanager
-    async def _open(self, request: Request) -> AsyncGenerator[AsyncIterator[Chunk]]:
-        self.requests.append(request)
-        self.open_requests += 1
-        chunks = _say(iter(self._said(request)))
-        try:
-            yield chunks
-        finally:
-            self.open_requests -= 1
-            await chunks.aclose()
+    def _chunks(self, request: Request, reply: Reply) -> AsyncGenerator[Chunk]:
+        return _say(self._said(request))
 
 
-async def _say(said: Iterator[Said]) -> AsyncGenerator[Chunk]:
+async def _say(said: Sequence[Said]) -> AsyncGenerator[Chunk]:
     for one in said:
         if isinstance(one, BaseException):
             raise one
