@@ -80,11 +80,12 @@ class Parser:
     def _consume(self, pieces: list[str]) -> None:
         """Take text, tag, text, tag and so on; a text may be empty."""
         opened, states = self._open, self._states
+        now = states.now
         is_tag = False
         for piece in pieces:
             if piece:
                 end = opened.at + len(piece)
-                rest = piece if end <= states.limit_at else self._fit(piece, is_tag)
+                rest = piece if end <= now.limit_at else self._fit(piece, is_tag)
                 if is_tag:
                     states.tag(rest)
                 else:
@@ -96,11 +97,11 @@ class Parser:
         """Take of this piece what the open block still has room for, and end the block there; what is left of it."""
         opened, states = self._open, self._states
         end = opened.at + len(piece)
-        fits = 0 if is_tag else states.limit_at - opened.at
+        fits = 0 if is_tag else states.now.limit_at - opened.at
         if fits:
             states.text(piece[:fits])
             opened.at += fits
-        if end > states.limit_at:
+        if end > states.now.limit_at:
             states.overflow()
         return piece[fits:]
 
