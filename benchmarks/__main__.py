@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
-from datetime import UTC, datetime
-from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.facts import facts
 from benchmarks.figure import Figure
 
 HERE = {
@@ -40,7 +36,6 @@ SERVERS = {
 }
 BENCHMARKS = {**HERE, **SERVERS}
 """By name, the module and its options."""
-PACKAGES = ("aiohttp", "anyio", "litellm", "tokenizers", "xllamacpp")
 
 
 def main() -> int:
@@ -54,9 +49,8 @@ def main() -> int:
     figures = [figure for name in names for figure in measure(name)]
     Console(width=max(110, Console().width)).print(table(figures))
     if options.save:
-        stored = {"machine": machine(), "versions": versions(), "date": datetime.now(UTC).date().isoformat()}
         lines = [json.loads(figure.line()) for figure in figures]
-        options.save.write_text(json.dumps({**stored, "figures": lines}, indent=1, ensure_ascii=False) + "\n")
+        options.save.write_text(json.dumps({**facts(), "figures": lines}, indent=1, ensure_ascii=False) + "\n")
     return int(not all(figure.ok for figure in figures))
 
 
@@ -84,30 +78,6 @@ def _bound(figure: Figure) -> tuple[str, str]:
         return "", ""
     sign = "≤" if figure.better == "lower" else "≥"
     return f"{sign} {figure.bound:g} {figure.unit}", "yes" if figure.ok else "[bold red]no[/]"
-
-
-def versions() -> dict[str, str]:
-    """What was measured with, as far as it is here; SGLang as the servers' environment has it."""
-    found = {name: version(name) for name in PACKAGES if find_spec(name)}
-    servers = sorted(Path(".venv-sglang").glob("lib/python*/site-packages/sglang-*.dist-info"))
-    return {**found, **({"sglang": servers[0].name.split("-")[1].removesuffix(".dist")} if servers else {})}
-
-
-def machine() -> str:
-    """What ran this."""
-    names = (line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name"))
-    parts = (
-        next(names, platform.processor()),
-        f"{os.cpu_count()} cores",
-        f"{platform.system()} {platform.machine()}",
-        f"Python {platform.python_version()}",
-    )
-    return ", ".join(parts)
-
-
-def _cpuinfo() -> list[str]:
-    file = Path("/proc/cpuinfo")
-    return file.read_text().splitlines() if file.exists() else []
 
 
 if __name__ == "__main__":

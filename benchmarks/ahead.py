@@ -7,11 +7,9 @@ it is the first.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import anyio
 
@@ -21,7 +19,7 @@ from apr_agents.trace import Kind, Span
 from benchmarks.figure import Figure, show, spread
 from benchmarks.forkjoin import first_prompt, settings
 from benchmarks.script import Prompter, write
-from benchmarks.server import Served, serving
+from benchmarks.server import Served, engine_arguments, serving
 from benchmarks.speakers import speaker
 
 SHAPES: Mapping[str, tuple[int, ...]] = {
@@ -106,9 +104,7 @@ async def measure(served: Served, repeats: int) -> None:
 
 def main() -> None:
     """Print the figures."""
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--engine", default="embedded", help="embedded, scripted, sglang[:URL] or litellm[:URL]")
-    arguments.add_argument("--processor", type=Path, help="SGLang's logit processor that says a script")
+    arguments = engine_arguments(__doc__)
     arguments.add_argument("--repeats", type=int, default=7)
     options = arguments.parse_args()
     with serving(options.engine, options.processor) as engine:

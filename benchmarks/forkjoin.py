@@ -7,9 +7,7 @@ path. Every way through a round says the same text behind a prompt of its own, s
 
 from __future__ import annotations
 
-import argparse
 import time
-from pathlib import Path
 
 import anyio
 
@@ -19,7 +17,7 @@ from benchmarks.figure import show
 from benchmarks.forkjoin_figures import Measured, Round, Way, figures, markdown, measured
 from benchmarks.reencoding import ReencodingEngine
 from benchmarks.script import END, Prompter, Script, write
-from benchmarks.server import Served, serving
+from benchmarks.server import Served, engine_arguments, serving
 from benchmarks.speakers import speaker
 
 COUNTS = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -91,9 +89,7 @@ async def rounds(
 
 def main() -> None:
     """Print the figures, and to standard error a table by the number of branches."""
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--engine", default="embedded", help="embedded, scripted, sglang[:URL] or litellm[:URL]")
-    arguments.add_argument("--processor", type=Path, help="SGLang's logit processor that says a script")
+    arguments = engine_arguments(__doc__)
     arguments.add_argument("--branches", type=int, nargs="+", default=list(COUNTS))
     arguments.add_argument("--repeats", type=int, default=3)
     arguments.add_argument("--tokens", type=int, help="of a branch at least; 100, less above 16 branches, unless given")

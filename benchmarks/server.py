@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -28,6 +29,14 @@ class Served:
     def name(self) -> str:
         """What figures call it."""
         return self.spec.partition(":")[0]
+
+
+def engine_arguments(about: str | None) -> ArgumentParser:
+    """A command line that names the engine to measure, by `--engine` and `--processor`."""
+    arguments = ArgumentParser(description=about, formatter_class=RawDescriptionHelpFormatter)
+    arguments.add_argument("--engine", default="embedded", help="embedded, scripted, sglang[:URL] or litellm[:URL]")
+    arguments.add_argument("--processor", type=Path, help="SGLang's logit processor that says a script")
+    return arguments
 
 
 @contextmanager

@@ -13,7 +13,6 @@ import random
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean
 
@@ -26,7 +25,7 @@ from apr_agents.dsl.workflows import WORKFLOWS
 from apr_agents.dsl.yaml import load_workflow
 from apr_agents.engines.base import Engine
 from apr_agents.trace import Kind
-from benchmarks.__main__ import machine, versions
+from benchmarks.facts import facts
 from benchmarks.figure import Figure, show
 from training.problems import Problem, draw_solvable
 
@@ -138,8 +137,7 @@ def main() -> None:
     options = arguments.parse_args()
     rows = anyio.run(measure, options.only, options.problems, options.five, options.threads)
     if options.save:
-        measured = {"machine": machine(), "versions": versions(), "date": datetime.now(UTC).date().isoformat()}
-        stored = {**measured, "seed": SEED, "rows": [asdict(one) for one in rows]}
+        stored = {**facts(), "seed": SEED, "rows": [asdict(one) for one in rows]}
         options.save.write_text(json.dumps(stored, indent=1) + "\n")
         print(f"{len(rows)} rows in {options.save}", file=sys.stderr)
 

@@ -14,13 +14,12 @@ import sys
 import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
 
 from apr_agents.engines.sglang import SGLangEngine
-from benchmarks.__main__ import machine
+from benchmarks.facts import machine, today
 from benchmarks.gpu.model import SHAPES, write_model
 from benchmarks.gpu.runs import Case, Tell, fixed_lengths, grid
 from tests.sglang.serve import DEPLOYED, LOGS, ROOT, START_SECONDS, Servers, Started, free_ports
@@ -43,7 +42,7 @@ def main() -> None:
         for branches in options.branches or BRANCHES[shape]
     ]
     rows: list[Mapping[str, object]] = []
-    file = options.save or RESULTS / f"{datetime.now(UTC).date().isoformat()}-gpu-{shape}.json"
+    file = options.save or RESULTS / f"{today()}-gpu-{shape}.json"
     python = options.python or ROOT / PYTHONS[shape]
     facts = {
         "machine": machine(),
@@ -55,7 +54,7 @@ def main() -> None:
     def tell(row: Mapping[str, object]) -> None:
         rows.append(row)
         print(json.dumps(row), flush=True)
-        stored = {**facts, "date": datetime.now(UTC).date().isoformat(), "repeats": options.repeats, "rows": rows}
+        stored = {**facts, "date": today(), "repeats": options.repeats, "rows": rows}
         file.write_text(json.dumps(stored, indent=1, ensure_ascii=False) + "\n")
 
     with server(shape, python) as url:

@@ -7,7 +7,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from benchmarks.__main__ import BENCHMARKS, machine, table, versions
+from benchmarks.__main__ import BENCHMARKS, table
+from benchmarks.facts import machine, versions
 from benchmarks.figure import Figure
 from benchmarks.server import serving
 
