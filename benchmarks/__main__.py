@@ -59,7 +59,7 @@ def measure(name: str) -> list[Figure]:
     module, *options = BENCHMARKS[name]
     print(f"benchmarks/{module}.py", *options, "...", file=sys.stderr, flush=True)
     command = [sys.executable, "-m", f"benchmarks.{module}", *options]
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)  # noqa: S603
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
     return [Figure.of_line(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 

@@ -45,7 +45,7 @@ def reads(reader: str, url: str, streams: int, rounds: int) -> list[Read]:
     """What a process of its own reads."""
     command = [sys.executable, "-m", "benchmarks.readers", reader, url, str(streams), str(rounds)]
     environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
-    output = subprocess.check_output(command, text=True, env=environment)  # noqa: S603
+    output = subprocess.check_output(command, text=True, env=environment)
     found = [Read(**json.loads(line)) for line in output.splitlines() if line.startswith('{"whole"')]
     assert len(found) == rounds, output
     return found

@@ -138,7 +138,7 @@ def import_time() -> Figure:
         "import sys, time; start = time.perf_counter(); import apr_agents; took = time.perf_counter() - start;"
         f"import json; print(json.dumps([took, [name for name in {HEAVY!r} if name in sys.modules]]))"
     )
-    runs = [json.loads(subprocess.check_output([sys.executable, "-c", code])) for _ in range(7)]  # noqa: S603
+    runs = [json.loads(subprocess.check_output([sys.executable, "-c", code])) for _ in range(7)]
     loaded = sorted({name for _, names in runs for name in names})
     assert not loaded, f"import apr_agents loads {loaded}"
     seconds = [took for took, _ in runs]

@@ -105,7 +105,7 @@ def accelerator() -> str:
     if shutil.which("nvidia-smi") is None:
         return "none"
     query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
-    return subprocess.check_output(query, text=True).strip()  # noqa: S603
+    return subprocess.check_output(query, text=True).strip()
 
 
 def told(python: Path) -> dict[str, str]:
@@ -116,7 +116,7 @@ def told(python: Path) -> dict[str, str]:
         "names = ('sglang', 'torch', 'flashinfer-python', 'sgl-kernel', 'transformers');"
         "print(json.dumps({'python': platform.python_version(), **{n: found[n] for n in names if n in found}}))"
     )
-    return json.loads(subprocess.check_output([str(python), "-c", code], text=True))  # noqa: S603
+    return json.loads(subprocess.check_output([str(python), "-c", code], text=True))
 
 
 if __name__ == "__main__":

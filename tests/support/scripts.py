@@ -58,7 +58,7 @@ async def ran(
     *,
     dialect: Dialect = THREADWEAVER,
     spawner: Spawner | None = None,
-    **settings: Any,  # noqa: ANN401
+    **settings: Any,
 ) -> Ran:
     """Run this script; whatever must hold of every run is checked."""
     engine = script if isinstance(script, ScriptedEngine) else ScriptedEngine(script, dialect)

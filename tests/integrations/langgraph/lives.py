@@ -131,7 +131,7 @@ class ToldSaver(BaseCheckpointSaver[str]):
 
     diary: Diary
 
-    async def aput(self, *given: Any, **named: Any) -> RunnableConfig:  # noqa: ANN401
+    async def aput(self, *given: Any, **named: Any) -> RunnableConfig:
         return await _told(self.diary, "checkpoint", super().aput(*given, **named))
 
     async def aput_writes(
