@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 
 from apr_agents.dsl.checked import Checked
 from apr_agents.dsl.checks import answer_in, run_check
@@ -93,4 +94,4 @@ def check(frame: Frame, spec: CheckSpec, answer: str | None) -> Checked:
 def found(pattern: str, text: str) -> list[Value]:
     """All places in the text where this expression is found: its first group, or all of it where it has none."""
     matches = re.finditer(pattern, text)
-    return [one[1] if one.re.groups else one[0] for _, one in zip(range(MAX_ITEMS), matches)]  # noqa: B905
+    return [one[1] if one.re.groups else one[0] for one in islice(matches, MAX_ITEMS)]

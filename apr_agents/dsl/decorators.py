@@ -25,7 +25,7 @@ from apr_agents.dsl.python.authored import Authored
 from apr_agents.dsl.python.conditions import above, below, check, either, empty, equals, every, holds, matches, opposite
 from apr_agents.dsl.python.inputs import Integers, Texts, inputs_of
 from apr_agents.dsl.python.reference import Reference, written
-from apr_agents.dsl.python.steps import call, fork, generate, map, reason, repeat, score, select, when  # noqa: A004
+from apr_agents.dsl.python.steps import call, fork, generate, map, reason, repeat, score, select, when
 from apr_agents.dsl.python.tracing import Branch, Callee, Drafted, Traced, trace
 from apr_agents.dsl.spec import Workflow
 from apr_agents.runner.calls import Function

@@ -93,7 +93,7 @@ class _Reader:
             raise self._refusal(after, (), "a second document; expected one document in a file")
         return Document(data, self._places)
 
-    def _next(self, path: Path) -> Any:  # noqa: ANN401 - the events of PyYAML have no types
+    def _next(self, path: Path) -> yaml.Event:
         try:
             return next(self._events)
         except yaml.MarkedYAMLError as error:
@@ -101,17 +101,16 @@ class _Reader:
             place = Place(mark.line + 1, mark.column + 1) if mark else Place()
             raise _refused(self._file, place, path, f"{error.problem}; {_EXPECTED}") from error
 
-    def _value(self, event: Any, path: Path) -> object:  # noqa: ANN401
+    def _value(self, event: yaml.Event, path: Path) -> object:
         """The value that begins with this event."""
         self._nodes += 1
         if self._nodes > MAX_NODES:
             raise self._refusal(event, path, f"more than {MAX_NODES} values; expected a smaller file")
         self._places.setdefault(path, _place(event))
-        anchor: str | None = event.anchor
-        if anchor is not None:
+        if isinstance(event, yaml.NodeEvent) and event.anchor is not None:
             kind = "alias" if isinstance(event, yaml.AliasEvent) else "anchor"
-            raise self._refusal(event, path, f"the {kind} `{anchor[:60]}`; expected the value written out")
-        if event.tag is not None:
+            raise self._refusal(event, path, f"the {kind} `{event.anchor[:60]}`; expected the value written out")
+        if isinstance(event, (yaml.ScalarEvent, yaml.CollectionStartEvent)) and event.tag is not None:
             raise self._refusal(event, path, f"the tag `{event.tag[:60]}`; expected a plain value")
         if isinstance(event, yaml.ScalarEvent):
             return self._scalar(event, path)
@@ -136,7 +135,7 @@ class _Reader:
             entries[key] = self._value(self._next((*path, key)), (*path, key))
         return entries
 
-    def _key(self, event: Any, path: Path) -> str:  # noqa: ANN401
+    def _key(self, event: yaml.Event, path: Path) -> str:
         if not isinstance(event, yaml.ScalarEvent):
             raise self._refusal(event, path, "a key that is not text; expected `key: value`")
         key = self._value(event, path)
@@ -146,8 +145,8 @@ class _Reader:
             raise self._refusal(event, path, f"the key {event.value[:60] or 'null'} is not text; expected it in quotes")
         return key
 
-    def _scalar(self, event: Any, path: Path) -> object:  # noqa: ANN401
-        text: str = event.value
+    def _scalar(self, event: yaml.ScalarEvent, path: Path) -> object:
+        text = event.value
         if found := _UNPRINTABLE.search(text):
             raise self._refusal(event, path, _unprintable(found[0]))
         if not event.implicit[0]:  # quoted, or a block
@@ -163,7 +162,7 @@ class _Reader:
             raise self._refusal(event, path, f"the number {text} is too large; expected a finite one")
         return int(text) if text.lstrip("-").isdigit() else number
 
-    def _refusal(self, event: Any, path: Path, what: str) -> WorkflowError:  # noqa: ANN401
+    def _refusal(self, event: yaml.Event, path: Path, what: str) -> WorkflowError:
         return _refused(self._file, _place(event), path, what)
 
 
@@ -173,8 +172,9 @@ def _unprintable(character: str) -> str:
     return f"the character U+{ord(character):04X}; expected printable text"
 
 
-def _place(event: Any) -> Place:  # noqa: ANN401
-    return Place(event.start_mark.line + 1, event.start_mark.column + 1)
+def _place(event: yaml.Event) -> Place:
+    mark = event.start_mark
+    return Place(mark.line + 1, mark.column + 1) if mark else Place()
 
 
 def _refused(file: str, place: Place, path: Path, what: str) -> WorkflowError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, cast, get_args
 
@@ -10,6 +10,9 @@ NO_KIND = "no_kind"
 """What a validator calls data without a key that names a kind."""
 NO_COUNT = "no_count"
 """What a validator calls data that is neither a count in its bounds nor text."""
+
+Handler = Callable[[object], Mapping[str, Any]]
+"""Gives the schema that a validator makes of a type."""
 
 
 def key_of(field: str) -> str:
@@ -36,7 +39,7 @@ class FirstKey:
     noun: str
     """What they are kinds of."""
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> dict[str, Any]:  # noqa: ANN401
+    def __get_pydantic_core_schema__(self, source: object, handler: Handler) -> dict[str, Any]:
         """A union in which one kind is chosen before it is looked at, so that what is wrong is said of that one."""
         kinds = get_args(source)
         choices = handler(source)["choices"]
@@ -62,7 +65,7 @@ class Count:
 
     most: int
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> dict[str, Any]:  # noqa: ANN401
+    def __get_pydantic_core_schema__(self, source: object, handler: Handler) -> dict[str, Any]:
         """The union, with one error for all of its members."""
         return {
             **handler(source),

@@ -88,7 +88,7 @@ def _fault(error: Mapping[str, Any], data: object) -> _Fault:
     return _Fault(path, what, wanted, outer=kind == "too_short" or path != loc)
 
 
-def _crowded(path: Path, value: Mapping[str, object], **bounds: Any) -> _Fault:  # noqa: ANN401
+def _crowded(path: Path, value: Mapping[str, object], **bounds: object) -> _Fault:
     """What is wrong with a mapping of too few or too many keys."""
     least, most = bounds.get("min_length"), bounds.get("max_length")
     wanted = f"at least {least}" if most is None else f"at most {most}"

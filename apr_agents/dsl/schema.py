@@ -46,7 +46,7 @@ def _short_or_long(kind: type, shape: Schema) -> Schema:
 def _plain(schema: Schema) -> Schema:
     """The schema without null, which no field takes in a file, without defaults made of fields, and without titles."""
     # sorted, since the order of keywords is no promise of the library that makes them
-    made = {key: _inside(key, schema[key]) for key in sorted(schema) if key != "title"}
+    made: Schema = {key: _inside(key, schema[key]) for key in sorted(schema) if key != "title"}
     if made.get("default", ()) is None or isinstance(made.get("default"), dict):
         del made["default"]
     choices = [one for one in made.pop("anyOf", made.pop("oneOf", ())) if one != {"type": "null"}]
@@ -55,12 +55,12 @@ def _plain(schema: Schema) -> Schema:
     return {**made, "anyOf": choices} if choices else made
 
 
-def _inside(key: str, value: Any) -> Any:  # noqa: ANN401 - whatever a schema has at this key
+def _inside(key: str, value: object) -> object:
     """The value with the schemas in it made plain."""
     if key == "properties":
-        return {name: _plain(one) for name, one in value.items()}
+        return {name: _plain(one) for name, one in cast("dict[str, Schema]", value).items()}
     if key in ("anyOf", "oneOf", "prefixItems"):
-        return [_plain(one) for one in value]
+        return [_plain(one) for one in cast("list[Schema]", value)]
     if key in ("items", "additionalProperties") and isinstance(value, dict):
         return _plain(cast("Schema", value))
     return value

@@ -74,7 +74,7 @@ for file in map(pathlib.Path, sys.argv[1:]):
 
 def test_the_same_lines_are_refused_without_libyaml() -> None:
     command = [sys.executable, "-c", WITHOUT_LIBYAML, *(file.name for file in FILES)]
-    done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=True)  # noqa: S603
+    done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=True)
     found = [line.split(" ")[0].split(":")[:2] for line in done.stdout.splitlines()]
     expected = [[file.name, line.split(b":")[1].split(b" ")[0].decode()] for file in FILES for line in marked(file)]
     assert found == expected
@@ -147,7 +147,7 @@ def test_each_is_refused_soon_and_for_little_memory(tmp_path: Path) -> None:
     for file, (raw, _) in zip(made, ENCODED.values(), strict=True):
         file.write_bytes(raw)
     command = [sys.executable, "-c", MEASURED, *(str(file) for file in (*FILES, *made))]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     said = json.loads(done.stdout)
     assert len(said["seconds"]) == len(FILES) + sum(told is not None for _, told in ENCODED.values())
     assert max(said["seconds"].values()) < 20 * 0.1

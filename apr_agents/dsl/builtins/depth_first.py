@@ -20,7 +20,7 @@ class Search(TypedDict):
     """What the last leaf gave; null while there is nothing."""
 
 
-def begin(state: Any) -> Search:  # noqa: ANN401
+def begin(state: object) -> Search:
     """A search that is to look at this state first."""
     return Search(open=[state], found=None)
 
@@ -39,7 +39,7 @@ def deepen(
     return Search(open=[*(child for _, child in ranked[:breadth]), *_behind_first(search)], found=None)
 
 
-def turn_back(search: Search, found: Any = None) -> Search:  # noqa: ANN401
+def turn_back(search: Search, found: object = None) -> Search:
     """The first open state done with; `found` is what it gave. Raises ValueError for a search without an open state."""
     return Search(open=_behind_first(search), found=found)
 

@@ -44,7 +44,7 @@ class Pick(TypedDict):
     state: Any
 
 
-def plant(state: Any) -> Tree:  # noqa: ANN401
+def plant(state: object) -> Tree:
     """A tree of one leaf."""
     return Tree(nodes=[_leaf(state, None)])
 
@@ -98,7 +98,7 @@ def uct(node: Node, parent_visits: int, explore: float) -> float:
     return node["reward"] / node["visits"] + explore * sqrt(log(max(parent_visits, 1)) / node["visits"])
 
 
-def _leaf(state: Any, parent: int | None) -> Node:  # noqa: ANN401
+def _leaf(state: object, parent: int | None) -> Node:
     return Node(state=state, parent=parent, children=None, visits=0, reward=0.0, closed=False)
 
 

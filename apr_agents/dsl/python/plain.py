@@ -16,7 +16,7 @@ def as_file(workflow: Workflow) -> str:
     return json.dumps(as_data(workflow), indent=2, ensure_ascii=False) + "\n"
 
 
-def as_data(value: object) -> Any:  # noqa: ANN401
+def as_data(value: object) -> object:
     """The value as JSON; of a dataclass the fields that are not as by default."""
     if is_dataclass(value):
         given = ((one, getattr(value, one.name)) for one in fields(value))

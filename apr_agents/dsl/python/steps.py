@@ -58,7 +58,7 @@ def fork(branches: Mapping[str, Body], *, join: JoinSpec = JOIN, as_: str | None
     return Drafted(step, merged(list(traces.values())))
 
 
-def map(  # noqa: A001 - the language's own word
+def map(
     items: Written, body: Body, *, join: JoinSpec = JOIN, limit: int | None = None, as_: str | None = None
 ) -> Drafted:
     """The body for each item at the same time; its parameter, where it has one, is the item."""

@@ -15,7 +15,7 @@ from apr_agents.dsl.decorators import (
     branch,
     call,
     holds,
-    map,  # noqa: A004 - the language's own word
+    map,
     reason,
     repeat,
     select,

@@ -12,7 +12,7 @@ from apr_agents.dsl.decorators import (
     branch,
     call,
     generate,
-    map,  # noqa: A004 - the language's own word
+    map,
     reason,
     select,
     workflow,

@@ -12,7 +12,7 @@ from apr_agents.dsl.decorators import (
     Traced,
     branch,
     generate,
-    map,  # noqa: A004 - the language's own word
+    map,
     select,
     workflow,
 )

@@ -20,7 +20,7 @@ from apr_agents.dsl.decorators import (
     equals,
     generate,
     holds,
-    map,  # noqa: A004 - the language's own word
+    map,
     opposite,
     repeat,
     select,

@@ -27,7 +27,7 @@ from apr_agents.dsl.decorators import (
     fork,
     generate,
     holds,
-    map,  # noqa: A004 - the language's own word
+    map,
     matches,
     opposite,
     reason,

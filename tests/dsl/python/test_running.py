@@ -11,7 +11,7 @@ from apr_agents.dsl.decorators import (
     call,
     fork,
     generate,
-    map,  # noqa: A004 - the language's own word
+    map,
     score,
     select,
     workflow,
