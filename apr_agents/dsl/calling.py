@@ -33,7 +33,7 @@ async def called(frame: Frame, name: str, arguments: Mapping[str, Value]) -> Val
     except CallError as error:
         recorder.close("failed")
         raise Stopped(End("failed", str(error))) from error
-    except BaseException:
+    except BaseException:  # a cancellation, too: no span stays open
         recorder.close("cancelled")
         raise
     recorder.close()
@@ -55,6 +55,6 @@ def _plain(name: str, result: object) -> Value:
 def _as_text(name: str, result: object) -> str:
     try:
         return json.dumps(str(result).encode("utf-8", "replace").decode(), ensure_ascii=False)
-    except Exception as error:  # the same
+    except Exception as error:  # nor may it be able to say what it is
         kind = type(result).__name__
         raise CallError(f"@{name} returned a {kind} that is neither JSON nor text") from error

@@ -82,7 +82,7 @@ class CallBranch:
         except CallError as error:
             self.recorder.close("failed")
             return self._ended("failed", str(error), f"failed: {error}")
-        except BaseException:
+        except BaseException:  # a cancellation, too: no span stays open
             self.recorder.close("cancelled")
             raise
         self.recorder.close()

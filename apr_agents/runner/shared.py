@@ -64,7 +64,7 @@ def engine_errors(what: str) -> Generator[None]:
         yield
     except EngineError:
         raise
-    except Exception as error:
+    except Exception as error:  # a foreign engine may raise anything
         raise EngineError(f"{what}: {type(error).__name__}: {error}") from error
 
 
@@ -75,7 +75,7 @@ async def place(shared: Shared, recorder: Recorder) -> AsyncGenerator[None]:
         recorder.open(Kind.queue)
     try:
         await shared.places.acquire()
-    except BaseException:
+    except BaseException:  # a cancellation, too: no span stays open
         recorder.close("cancelled")
         raise
     recorder.close()

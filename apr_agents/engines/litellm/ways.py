@@ -127,7 +127,7 @@ def _router(litellm: Foreign, arguments: Mapping[str, Any], client_of: Callable[
         def _get_client(self, deployment: Foreign, kwargs: Foreign, client_type: Foreign = None) -> Foreign:
             if client_type == "async":
                 return client_of(deployment["model_info"]["id"])
-            return base._get_client(self, deployment, kwargs, client_type)  # noqa: SLF001
+            return base._get_client(self, deployment, kwargs, client_type)  # noqa: SLF001  # the one it stands before
 
     try:
         models = [deepcopy(model) for model in arguments["model_list"]]  # it takes them apart; YAML may share them

@@ -253,7 +253,7 @@ def _find() -> Path:
     return found[0]
 
 
-def _bound(path: Path) -> Any:  # noqa: ANN401 - functions of a C library have no types that ctypes could tell
+def _bound(path: Path) -> c.CDLL:
     try:
         with _environment(_QUIET):
             api = c.CDLL(str(path))

@@ -66,7 +66,7 @@ def load(settings: Settings) -> Loaded:
             batch=settings.batch,
             exact=settings.exact,
         )
-    except BaseException:
+    except BaseException:  # whatever it is, the model is freed
         model.close()
         raise
     return Loaded(model, decoder, Scheduler(library, model, decoder, settings.sequences, settings.clock))
@@ -108,7 +108,7 @@ class Server:
             await self._ready.wait()
             if self._loaded is None:
                 raise self._failure or RuntimeError("the thread neither loaded a model nor said why")
-        except BaseException:
+        except BaseException:  # a cancellation, too: no thread stays behind
             await self.stop()
             raise
         return self._loaded
@@ -127,7 +127,7 @@ class Server:
     def _run(self) -> None:
         try:
             self._loaded = load(self._settings)
-        except Exception as error:
+        except Exception as error:  # raised by `start`, in the task that waits for it
             self._failure = error
         self._handover.call(self._ready.set)
         if self._loaded is not None:

@@ -131,7 +131,7 @@ class SGLangEngine:
                 yield response
         except (RequestRefused, ContextFull, EngineUnavailable):
             raise  # the server has nothing to give up
-        except BaseException:
+        except BaseException:  # a cancellation, too
             await self._give_up(answer, rid)
             raise
         await self._give_up(answer, rid)
@@ -169,7 +169,7 @@ class SGLangEngine:
         client = await Client(self._address).__aenter__()
         try:
             self._open = await connect(client, self._model)
-        except BaseException:
+        except BaseException:  # a cancellation, too: no connection stays open
             await client.__aexit__(None, None, None)
             raise
         return self
@@ -205,7 +205,7 @@ async def _pieces(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
         async for piece in response.content.iter_any():
             yield piece
     except (aiohttp.ClientError, OSError):
-        rest: bytes = response.content._read_nowait(-1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        rest: bytes = response.content._read_nowait(-1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # no public way
         if rest:
             yield rest
         raise

@@ -79,49 +79,49 @@ class AgentAccount(BaseCallbackHandler):
 
     # What LangChain tells ---------------------------------------------------------------------------------------------
 
-    def on_chain_start(self, serialized: dict[str, Any] | None, inputs: Any, **given: Any) -> None:  # noqa: ANN401
+    def on_chain_start(self, serialized: dict[str, Any] | None, inputs: object, **given: Any) -> None:
         steps = [tag for tag in given.get("tags") or () if tag.startswith(_STEP)]
         step = int(steps[0].removeprefix(_STEP)) if steps else None
         self._begin("chain" if step is None else "node", serialized, given, step)
 
-    def on_tool_start(self, serialized: dict[str, Any] | None, input_str: str, **given: Any) -> None:  # noqa: ANN401
+    def on_tool_start(self, serialized: dict[str, Any] | None, input_str: str, **given: Any) -> None:
         self._begin("tool", serialized, given)
 
-    def on_retriever_start(self, serialized: dict[str, Any] | None, query: str, **given: Any) -> None:  # noqa: ANN401
+    def on_retriever_start(self, serialized: dict[str, Any] | None, query: str, **given: Any) -> None:
         self._begin("tool", serialized, given)
 
-    def on_llm_start(self, serialized: dict[str, Any] | None, prompts: Any, **given: Any) -> None:  # noqa: ANN401
+    def on_llm_start(self, serialized: dict[str, Any] | None, prompts: object, **given: Any) -> None:
         self._begin("model", serialized, given)
 
-    def on_chat_model_start(self, serialized: dict[str, Any] | None, messages: Any, **given: Any) -> None:  # noqa: ANN401
+    def on_chat_model_start(self, serialized: dict[str, Any] | None, messages: object, **given: Any) -> None:
         self._begin("model", serialized, given)
 
-    def on_llm_new_token(self, token: object, *, run_id: UUID, chunk: object = None, **given: Any) -> None:  # noqa: ANN401
+    def on_llm_new_token(self, token: object, *, run_id: UUID, chunk: object = None, **given: Any) -> None:
         if isinstance(chunk, TracedChunk) and chunk.trace:
             self.on_trace(chunk.trace, run_id=run_id)
 
-    def on_chain_end(self, outputs: Any, *, run_id: UUID, **given: Any) -> None:  # noqa: ANN401
+    def on_chain_end(self, outputs: object, *, run_id: UUID, **given: Any) -> None:
         self._end(run_id)
 
-    def on_tool_end(self, output: Any, *, run_id: UUID, **given: Any) -> None:  # noqa: ANN401
+    def on_tool_end(self, output: object, *, run_id: UUID, **given: Any) -> None:
         self._end(run_id)
 
-    def on_retriever_end(self, documents: Any, *, run_id: UUID, **given: Any) -> None:  # noqa: ANN401
+    def on_retriever_end(self, documents: object, *, run_id: UUID, **given: Any) -> None:
         self._end(run_id)
 
-    def on_llm_end(self, response: LLMResult, *, run_id: UUID, **given: Any) -> None:  # noqa: ANN401
+    def on_llm_end(self, response: LLMResult, *, run_id: UUID, **given: Any) -> None:
         self._end(run_id, tokens=_tokens(response))
 
-    def on_chain_error(self, error: BaseException, *, run_id: UUID, **given: Any) -> None:  # noqa: ANN401
+    def on_chain_error(self, error: BaseException, *, run_id: UUID, **given: Any) -> None:
         self._fail(run_id, error)
 
-    def on_tool_error(self, error: BaseException, *, run_id: UUID, **given: Any) -> None:  # noqa: ANN401
+    def on_tool_error(self, error: BaseException, *, run_id: UUID, **given: Any) -> None:
         self._fail(run_id, error)
 
-    def on_retriever_error(self, error: BaseException, *, run_id: UUID, **given: Any) -> None:  # noqa: ANN401
+    def on_retriever_error(self, error: BaseException, *, run_id: UUID, **given: Any) -> None:
         self._fail(run_id, error)
 
-    def on_llm_error(self, error: BaseException, *, run_id: UUID, **given: Any) -> None:  # noqa: ANN401
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **given: Any) -> None:
         self._fail(run_id, error)
 
     def on_trace(self, trace: Trace, *, run_id: UUID) -> None:
@@ -170,7 +170,7 @@ class AgentAccount(BaseCallbackHandler):
         else:
             self._end(run_id, outcome="failed", detail=f"{type(error).__name__}: {error}"[:_MAX_DETAIL])
 
-    def _end(self, run_id: UUID, **facts: Any) -> None:  # noqa: ANN401
+    def _end(self, run_id: UUID, **facts: Any) -> None:
         with self._lock:
             if run_id in self._open:
                 self._open.remove(run_id)

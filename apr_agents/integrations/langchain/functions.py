@@ -113,7 +113,7 @@ def schema_of(tool: BaseTool) -> dict[str, Any]:
     return dereference_refs(found) if "$defs" in found else found
 
 
-def text_of(result: Any) -> Any:  # noqa: ANN401
+def text_of(result: object) -> object:
     """What a tool returned, its texts taken out of messages and content parts; other values as they are."""
     if isinstance(result, BaseMessage):
         return text_of(cast("object", result.content))
@@ -129,10 +129,10 @@ def text_of(result: Any) -> Any:  # noqa: ANN401
 def _caller(tool: BaseTool) -> Callable[..., Any]:
     """Calls the tool: on the event loop where it can, in a worker thread where it can only block."""
 
-    async def wait(**arguments: Any) -> object:  # noqa: ANN401
+    async def wait(**arguments: Any) -> object:
         return text_of(await tool.ainvoke(arguments))
 
-    def block(**arguments: Any) -> object:  # noqa: ANN401
+    def block(**arguments: Any) -> object:
         return text_of(tool.invoke(arguments))
 
     return wait if _waits(tool) else block
@@ -143,7 +143,7 @@ def _on(home: asyncio.AbstractEventLoop, call: Callable[..., Any]) -> Callable[.
         return call
 
     @wraps(call)
-    async def moved(**arguments: Any) -> object:  # noqa: ANN401
+    async def moved(**arguments: Any) -> object:
         # It takes a worker thread's place, so that a virtual clock stands still meanwhile, as it does for threads.
         async with to_thread.current_default_thread_limiter():
             return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call(**arguments), home))
@@ -153,12 +153,12 @@ def _on(home: asyncio.AbstractEventLoop, call: Callable[..., Any]) -> Callable[.
 
 def _marked(call: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(call)
-    async def wait(**arguments: Any) -> object:  # noqa: ANN401
+    async def wait(**arguments: Any) -> object:
         with _branch_metadata():
             return await call(**arguments)
 
     @wraps(call)
-    def block(**arguments: Any) -> object:  # noqa: ANN401
+    def block(**arguments: Any) -> object:
         with _branch_metadata():
             return call(**arguments)
 

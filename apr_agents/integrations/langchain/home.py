@@ -176,7 +176,7 @@ class EngineThread:
                     run.cancel()
                 if opened.runs:
                     await asyncio.wait(set(opened.runs))
-        except BaseException as error:
+        except BaseException as error:  # whatever keeps it from opening, whoever waits for it must hear of it
             if self.opened.done():
                 raise
             self.opened.set_exception(error)

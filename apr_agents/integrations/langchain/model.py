@@ -132,7 +132,7 @@ class ParallelChatModel(BaseChatModel):
         messages: list[BaseMessage],
         stop: list[str] | None = None,
         run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,  # noqa: ANN401
+        **kwargs: Any,
     ) -> ChatResult:
         summed = Sum()
         for item in told(self._home, self._asked(messages, stop, kwargs, None, run_manager)):
@@ -144,7 +144,7 @@ class ParallelChatModel(BaseChatModel):
         messages: list[BaseMessage],
         stop: list[str] | None = None,
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
-        **kwargs: Any,  # noqa: ANN401
+        **kwargs: Any,
     ) -> ChatResult:
         summed = Sum()
         async for item in atold(
@@ -158,7 +158,7 @@ class ParallelChatModel(BaseChatModel):
         messages: list[BaseMessage],
         stop: list[str] | None = None,
         run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,  # noqa: ANN401
+        **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         with closing(told(self._home, self._asked(messages, stop, kwargs, None, run_manager))) as items:
             yield from map(chunk_of, items)
@@ -168,7 +168,7 @@ class ParallelChatModel(BaseChatModel):
         messages: list[BaseMessage],
         stop: list[str] | None = None,
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
-        **kwargs: Any,  # noqa: ANN401
+        **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         asked = self._asked(messages, stop, kwargs, asyncio.get_running_loop(), run_manager)
         async with aclosing(atold(self._home, asked)) as items:
@@ -216,7 +216,7 @@ class ParallelChatModel(BaseChatModel):
         tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
         *,
         tool_choice: str | None = None,
-        **kwargs: Any,  # noqa: ANN401
+        **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
         """This model with tools that its outlines may call, `@name {json}`.
 
@@ -235,7 +235,7 @@ class ParallelChatModel(BaseChatModel):
         schema: dict[str, Any] | type,
         *,
         include_raw: bool = False,
-        **kwargs: Any,  # noqa: ANN401
+        **kwargs: Any,
     ) -> Runnable[LanguageModelInput, Any]:
         """This model, its answers read as values of a schema: a pydantic class gives objects, anything else dicts.
 
@@ -271,7 +271,7 @@ class ParallelChatModel(BaseChatModel):
             "stop": self.stop,
         }
 
-    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:  # noqa: ANN401
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = LangSmithParams(
             ls_provider="apr-agents", ls_model_name=kwargs.get("model") or self._home.name, ls_model_type="chat"
         )

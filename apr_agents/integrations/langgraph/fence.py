@@ -10,12 +10,15 @@ import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from anyio import to_thread
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from apr_agents.errors import AlreadyRunning
+
+if TYPE_CHECKING:
+    import psycopg
 
 try:
     import fcntl
@@ -28,6 +31,14 @@ Check = Callable[[], Awaitable[None]]
 _T = TypeVar("_T")
 
 
+class _Connected(Protocol):
+    """What LangGraph's savers of SQLite and Postgres have; neither need be installed."""
+
+    conn: Any
+    """A connection, or a pool of them, that waits or blocks as the saver does."""
+    lock: Any
+
+
 @asynccontextmanager
 async def fenced(saver: BaseCheckpointSaver[Any] | None, run_id: str) -> AsyncGenerator[Check]:
     """Be the only one that runs this run, as far as LangGraph's SQLite and Postgres savers go; others have no fence.
@@ -36,10 +47,10 @@ async def fenced(saver: BaseCheckpointSaver[Any] | None, run_id: str) -> AsyncGe
     """
     kind = _kind(saver)
     if kind == "sqlite" and fcntl is not None:
-        async with _file_locked(await _database(saver), run_id) as check:
+        async with _file_locked(await _database(cast("_Connected", saver)), run_id) as check:
             yield check
     elif kind == "postgres":
-        async with _advisory_locked(await _address(saver), run_id) as check:
+        async with _advisory_locked(await _address(cast("_Connected", saver)), run_id) as check:
             yield check
     else:
         yield _unfenced
@@ -117,7 +128,7 @@ async def _advisory_locked(address: dict[str, Any], run_id: str) -> AsyncGenerat
         yield check
 
 
-async def _database(saver: Any) -> str:  # noqa: ANN401
+async def _database(saver: _Connected) -> str:
     """The file of a SQLite saver's database; empty for one in memory."""
     question = "PRAGMA database_list"
 
@@ -132,7 +143,7 @@ async def _database(saver: Any) -> str:  # noqa: ANN401
     return await _ask(saver, ask, block)
 
 
-async def _address(saver: Any) -> dict[str, Any]:  # noqa: ANN401
+async def _address(saver: _Connected) -> dict[str, Any]:
     """How a Postgres saver's database is reached."""
 
     async def ask() -> dict[str, Any]:
@@ -150,12 +161,12 @@ async def _address(saver: Any) -> dict[str, Any]:  # noqa: ANN401
     return await _ask(saver, ask, block)
 
 
-def _parameters(info: Any) -> dict[str, Any]:  # noqa: ANN401
+def _parameters(info: psycopg.ConnectionInfo) -> dict[str, Any]:
     secret = {"password": info.password} if info.password else {}
     return {**info.get_parameters(), **secret}
 
 
-async def _ask(saver: Any, ask: Callable[[], Coroutine[Any, Any, _T]], block: Callable[[], _T]) -> _T:  # noqa: ANN401
+async def _ask(saver: _Connected, ask: Callable[[], Coroutine[Any, Any, _T]], block: Callable[[], _T]) -> _T:
     """Ask an async saver on its own event loop, a blocking one in a worker thread."""
     home: asyncio.AbstractEventLoop | None = getattr(saver, "loop", None)
     if home is None:

@@ -60,7 +60,7 @@ def _graph(runnable: Runnable[Any, Any]) -> Function:
     name = runnable.get_name().replace(" ", "_")
     told = inspect.getdoc(runnable) if type(runnable).__doc__ != runnable.__doc__ else ""
 
-    async def answer(**arguments: Any) -> object:  # noqa: ANN401
+    async def answer(**arguments: Any) -> object:
         return _shown(await runnable.ainvoke({key: value for key, value in arguments.items() if value is not None}))
 
     schema = _arguments_of(runnable, name)
@@ -100,14 +100,14 @@ def _guarded(call: Callable[..., Any]) -> Callable[..., Any]:
     """This call, plain or async as it is, from which an interrupt comes out."""
 
     @wraps(call)
-    async def wait(*positional: Any, **arguments: Any) -> object:  # noqa: ANN401
+    async def wait(*positional: Any, **arguments: Any) -> object:
         try:
             return await call(*positional, **arguments)
         except GraphBubbleUp as bubble:
             raise Bubbled(bubble) from bubble
 
     @wraps(call)
-    def block(*positional: Any, **arguments: Any) -> object:  # noqa: ANN401
+    def block(*positional: Any, **arguments: Any) -> object:
         try:
             return call(*positional, **arguments)
         except GraphBubbleUp as bubble:

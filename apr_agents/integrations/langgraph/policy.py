@@ -37,7 +37,7 @@ class Policy:
         call = function.call
 
         @wraps(call)
-        async def tried(**arguments: Any) -> object:  # noqa: ANN401
+        async def tried(**arguments: Any) -> object:
             return await self._try(partial(call, **arguments))
 
         return replace(function, call=tried)
@@ -47,7 +47,7 @@ class Policy:
         while True:
             try:
                 return await self._once(call)
-            except Exception as error:
+            except Exception as error:  # which errors are tried again the policy says
                 if self.retry is None or attempt >= self.retry.max_attempts or not _admits(self.retry, error):
                     raise
             await anyio.sleep(_pause(self.retry, attempt))

@@ -63,7 +63,7 @@ async def _run(state: _Run, config: RunnableConfig) -> _Run:
         result = await _told(asked, tasks, teller)
         if result.ended == "failed":
             raise EngineError(result.detail, result.text)
-    except BaseException as error:
+    except BaseException as error:  # a cancellation, too: listeners hear of it
         await teller.fail(error)
         raise
     facts = facts_of(result)

@@ -10,7 +10,13 @@ from typing import Any, Literal, cast
 import anyio
 from anyio import to_thread
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
+from langgraph.checkpoint.base import (
+    BaseCheckpointSaver,
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+)
 
 from apr_agents.errors import AprError
 
@@ -60,7 +66,7 @@ class Watched(BaseCheckpointSaver[Any]):
         clone.serde = clone.saver.serde
         return clone
 
-    def get_next_version(self, current: Any, channel: None) -> Any:  # noqa: ANN401
+    def get_next_version(self, current: object, channel: None) -> int | float | str:
         return self.saver.get_next_version(current, channel)
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
@@ -68,7 +74,7 @@ class Watched(BaseCheckpointSaver[Any]):
             return await to_thread.run_sync(self.saver.get_tuple, config)
         return await self.saver.aget_tuple(config)
 
-    async def alist(self, config: RunnableConfig | None, **given: Any) -> AsyncIterator[CheckpointTuple]:  # noqa: ANN401
+    async def alist(self, config: RunnableConfig | None, **given: Any) -> AsyncIterator[CheckpointTuple]:
         def found() -> Iterator[CheckpointTuple]:
             return iter(list(self.saver.list(config, **given)))
 
@@ -79,7 +85,13 @@ class Watched(BaseCheckpointSaver[Any]):
             async for one in self.saver.alist(config, **given):
                 yield one
 
-    async def aput(self, config: RunnableConfig, checkpoint: Any, metadata: Any, new_versions: Any) -> RunnableConfig:  # noqa: ANN401
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
         await self._check()
         if self._blocks:
             return await to_thread.run_sync(self.saver.put, config, checkpoint, metadata, new_versions)
@@ -94,7 +106,7 @@ class Watched(BaseCheckpointSaver[Any]):
                 await to_thread.run_sync(self.saver.put_writes, config, writes, task_id, task_path)
             else:
                 await self.saver.aput_writes(config, writes, task_id, task_path)
-        except Exception as error:
+        except Exception as error:  # told to whoever waits in `stored`, too
             self._failed.append(error)
             raise
         finally:
