@@ -95,8 +95,7 @@ class RunningBlock(Gathering):
         walk, shared = self._walk, self._walk.shared
         branches = [self._as_joined(outcome) for outcome in self.joined]
         walk.context = join_context(walk.context, branches, shared.settings.dialect, shared.engine.encode)
-        if walk.parser is not None:
-            walk.parser.joined()
+        walk.planning.joined()
 
     def _edges(self) -> tuple[Edge, ...]:
         """To the join, behind its wait for a request ahead too."""

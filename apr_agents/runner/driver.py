@@ -33,7 +33,7 @@ async def go(walk: Walk, kind: Kind = Kind.decode) -> End:
     """
     end: End | None = None
     while end is None:
-        early = Early(walk) if walk.eager and not walk.given else None
+        early = Early(walk) if walk.planning.eager and not walk.given else None
         async with early or nullcontext():
             try:
                 plan = await begin(walk) if walk.given else await _decode(walk, kind, early)
@@ -52,8 +52,7 @@ async def go(walk: Walk, kind: Kind = Kind.decode) -> End:
 async def _decode(walk: Walk, kind: Kind, early: Early | None) -> Plan | None:
     """One request; the plan of the block that its text opened."""
     await decode(walk, kind, early)
-    plan, walk.fork = walk.fork, None
-    return plan
+    return walk.planning.take()
 
 
 async def run_block(walk: Walk, plan: Plan, early: Early | None = None) -> End | None:

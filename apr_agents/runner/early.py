@@ -85,7 +85,7 @@ class Early:
 
     def settle(self) -> None:
         """The block that was opened last is whole: calls of any other are given up."""
-        self._at(self._walk.opened)
+        self._at(self._walk.planning.opened)
 
     @asynccontextmanager
     async def hand_over(self, deadline: float | None) -> AsyncGenerator[Siblings]:

@@ -12,11 +12,15 @@ from apr_agents.errors import EngineError
 from apr_agents.trace import Phases, Span, Tokens
 
 
-class Cut(Protocol):
-    """Who is told where calls may start."""
+class Stretching(Protocol):
+    """Who is told of a request in stretches."""
 
     def cut(self, segment: Segment | None) -> None:
-        """A stretch of the request ends here, with this text."""
+        """A stretch ends here, with this text: calls may start."""
+        ...
+
+    def end(self, rest: Segment | None, head: Span | None) -> None:
+        """The request ended with this text behind its stretches; `head` is its first span, amended."""
         ...
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from apr_agents.events import Fork
-from apr_agents.glue import open_block, opening
+from apr_agents.glue import open_block
 from apr_agents.runner.calls import find_call
 from apr_agents.runner.journal import Journal, Json, Piece, digest_of
 from apr_agents.runner.resumed import check_digest, name_of
@@ -20,10 +18,7 @@ async def begin(walk: Walk) -> Fork:
     settings = walk.shared.settings
     plan, walk.given = Fork(walk.given, 0), ()
     walk.context = open_block(walk.context, plan.outlines, settings.dialect, walk.shared.engine.encode)
-    if walk.parser is not None and settings.dialect.reads:
-        # What the outlines say is plain text: the parser sees the same block without it.
-        bare = [replace(outline, text="given") for outline in plan.outlines]
-        walk.parser.feed("".join(text for text, _ in opening(bare, settings.dialect)))
+    walk.planning.give(plan.outlines)
     if walk.shared.journal is None:
         await _evaluate(walk, plan)
     else:

@@ -17,7 +17,7 @@ from apr_agents.trace import Branch, Kind
 async def decode(walk: Walk, kind: Kind, early: Early | None = None) -> None:
     """The walk's next request; calls that it plans start at once where there is an `early`. A walk that cannot fork has
     one request only, and that is kept with its branch."""
-    journal = walk.shared.journal if walk.may_fork or not walk.inside else None
+    journal = walk.shared.journal if walk.planning.may_fork or not walk.inside else None
     if early is not None:
         await _decode_early(walk, kind, early, journal)
     elif journal is None:
@@ -32,7 +32,7 @@ async def _decode_whole(walk: Walk, kind: Kind, journal: Journal) -> None:
     async def whole() -> Stretch:
         finish = await walk.decode(kind)
         segment = None if walk.context is before else walk.context.segment
-        piece = Piece(segment, finish, *walk.recorder.since(mark), digest_of(walk.fork))
+        piece = Piece(segment, finish, *walk.recorder.since(mark), digest_of(walk.planning.fork))
         return stretch_of(walk, piece)
 
     kept = await _keep(walk, f"{kind}#{walk.requests + 1}", journal, whole)
@@ -77,9 +77,8 @@ def _replay(walk: Walk, piece: Piece) -> Stretch:
     walk.deadline -= walk.recorder.restore(piece.spans, piece.notes)
     if piece.head is not None:
         walk.recorder.amend(piece.head)
-    if walk.parser is not None and piece.segment is not None:
-        for event in walk.parser.feed(piece.segment.text):
-            walk.see(event)
+    if piece.segment is not None:
+        walk.planning.feed(piece.segment.text)
     check_digest(walk, plan_of(walk, whole=piece.finish is not None), piece)
     return stretch_of(walk, piece)
 

@@ -18,7 +18,7 @@ from apr_agents.events import Fork, Outline
 from apr_agents.runner.journal import Piece, digest_of
 from apr_agents.runner.spawner import errands
 from apr_agents.runner.walk import Walk
-from apr_agents.trace import Kind
+from apr_agents.trace import Kind, Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +34,17 @@ class Stretch:
 
 def stretch_of(walk: Walk, piece: Piece) -> Stretch:
     """This piece, which is the last of the walk's text so far."""
-    return Stretch(piece, walk.opened, tuple(walk.outlined))
+    return Stretch(piece, walk.planning.opened, tuple(walk.planning.outlined))
 
 
 def plan_of(walk: Walk, *, whole: bool) -> Fork | None:
     """What the walk's text has planned: the block that it opened, or the outlines that it has so far."""
-    return walk.fork if whole else Fork(tuple(walk.outlined), 0)
+    return walk.planning.fork if whole else Fork(tuple(walk.planning.outlined), 0)
 
 
 class Stretches:
-    """One request of a walk. Its mutable state is how far it was told, and whether it was sent at all: a run that is
-    resumed behind it asks for nothing."""
+    """One request of a walk. Its mutable state is how far it was told, what came behind that, and whether it was sent
+    at all: a run that is resumed behind it asks for nothing."""
 
     def __init__(self, walk: Walk, kind: Kind, group: TaskGroup) -> None:
         self._walk = walk
@@ -52,6 +52,8 @@ class Stretches:
         self._group = group
         self._sent = False
         self._mark = (0, 0)
+        self._rest: Segment | None = None
+        self._head: Span | None = None
         self._send, self._receive = anyio.create_memory_object_stream[Stretch | Exception](math.inf)
 
     async def next(self) -> Stretch:
@@ -72,22 +74,26 @@ class Stretches:
         self._mark = walk.recorder.mark()
         self._send.send_nowait(stretch_of(walk, piece))
 
+    def end(self, rest: Segment | None, head: Span | None) -> None:
+        """The request ended, with this text behind what was told; `head` is its first span, where there are others."""
+        self._rest, self._head = rest, head
+
     def close(self) -> None:
         self._send.close()
         self._receive.close()
 
     async def _run(self) -> None:
         walk = self._walk
-        walk.stretches = self
+        walk.planning.stretches = self
         try:
             finish = await walk.decode(self._kind)
         except Exception as error:  # raised by `next`, in the task that asked for the request
             self._send.send_nowait(error)
             return
         finally:
-            walk.stretches = None
+            walk.planning.stretches = None
         plan = digest_of(plan_of(walk, whole=True))
-        piece = Piece(walk.rest, finish, *walk.recorder.since(self._mark), plan, walk.head)
+        piece = Piece(self._rest, finish, *walk.recorder.since(self._mark), plan, self._head)
         self._send.send_nowait(stretch_of(walk, piece))
 
 

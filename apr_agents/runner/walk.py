@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from apr_agents.context import Context, Segment
-from apr_agents.dialects.parser import Parser
 from apr_agents.engines.base import Chunk, Finish, Request, Sampling
 from apr_agents.errors import BudgetError, ContextFull, EngineError, UsageError
-from apr_agents.events import Event, Fork, Opened, Outline, Outlined, Verdict
+from apr_agents.events import Event, Verdict
 from apr_agents.paths import BranchPath
 from apr_agents.runner import retries
-from apr_agents.runner.calls import find_call
-from apr_agents.runner.growing import Cut, Growing, charged, phases_of
+from apr_agents.runner.growing import Growing, charged, phases_of
 from apr_agents.runner.outcome import Outcome
+from apr_agents.runner.planning import Planning
 from apr_agents.runner.progress import Generated, Noted
 from apr_agents.runner.recorder import Recorder
 from apr_agents.runner.settings import request_seed
 from apr_agents.runner.shared import End, Shared, engine_errors, place
-from apr_agents.trace import Kind, Span
+from apr_agents.trace import Kind
 
 _MAX_NOTES = 100
 """In one branch: a model may write any number of malformed tags."""
@@ -68,44 +68,15 @@ class Walk:
         self.outcomes: list[Outcome] = []
         self.requests = 0
         self._last: Finish | None = None
-        self.fork: Fork | None = None
-        self.opened = 0
-        """How many blocks its text has opened."""
-        self.outlined: list[Outline] = []
-        """The complete outlines of the last of them."""
-        self.stretches: Cut | None = None
-        """Told where calls may start in the request in flight, if they may start before their block is whole."""
-        self.rest: Segment | None = None
-        """Of the last request, what it gave behind the stretches that were told."""
-        self.head: Span | None = None
-        """Its first span, where it was told in stretches."""
         self._continued = 0
-        self._calls = False
-        self.parser: Parser | None = None
-        if settings.mode == "adaptive" and dialect.reads:
-            around = path.depth if self.inside or dialect.nests else 0
-            self.parser = Parser(dialect, settings.limits, inside_branch=self.inside, depth=around)
+        self.planning = Planning(settings, path, inside=self.inside)
         if self.given and path.depth >= settings.budget.depth:
             raise UsageError(f"branch {path}: outlines are given {path.depth} deep, where budget.depth is no more")
 
     @property
-    def may_fork(self) -> bool:
-        settings = self.shared.settings
-        nests = not self.inside or settings.dialect.nests
-        return self.parser is not None and nests and self.path.depth < settings.budget.depth
-
-    @property
-    def eager(self) -> bool:
-        """Whether calls may start before their block is whole."""
-        settings = self.shared.settings
-        return (
-            bool(settings.functions) and settings.eager and self.may_fork and bool(settings.dialect.tags.outline_open)
-        )
-
-    @property
     def ended(self) -> End | None:
         """Why the walk ended with its last request, also when it was cancelled before it could say so."""
-        return self.end(self._last) if self._last is not None and self.fork is None else None
+        return self.end(self._last) if self._last is not None and self.planning.fork is None else None
 
     def end(self, finish: Finish) -> End | None:
         """Why the walk ends with this finish; None: it stopped at outlines that make no fork, and goes on as text."""
@@ -163,7 +134,8 @@ class Walk:
         wanted = min(self.allowance, self._window_left(), max(1, most))
         if wanted < 1:
             return self._no_room()
-        before, self._calls = self.allowance, False
+        before = self.allowance
+        self.planning.called = False
         granted = shared.ledger.reserve(wanted)
         try:
             return await self._ask(self._request(granted), kind)
@@ -230,7 +202,7 @@ class Walk:
         self.requests += not self._continued
         chosen = settings.sampling
         seed = request_seed(settings.seed, self.path, self.requests)
-        fork_tag = dialect.fork_tag if self.may_fork else None
+        fork_tag = dialect.fork_tag if self.planning.may_fork else None
         return Request(
             context=self.context,
             max_tokens=granted,
@@ -239,7 +211,7 @@ class Walk:
             deadline=self.deadline,
             path=self.path,
             run_id=self.shared.run_id,
-            watched=self.shared.watched() or self.eager or (self.path.depth > 0 and settings.join.cancels),
+            watched=self.shared.watched() or self.planning.eager or (self.path.depth > 0 and settings.join.cancels),
         )
 
     async def _read(self, request: Request, text: Growing) -> Finish:
@@ -270,44 +242,19 @@ class Walk:
         text.add(chunk)
         if not chunk.text:
             return
-        if self.parser is not None and (events := self.parser.feed(chunk.text)):
-            await self.heed(events)
-        if self._calls and self.stretches is not None:
-            self._cut(text, self.stretches)
+        planning = self.planning
+        if events := planning.feed(chunk.text):
+            await self._heed(events)
+        if planning.called:
+            planning.cut(self.context, text, self.recorder)
         if self.shared.watched():
             await self.shared.tell(Generated(self._name, chunk.text, len(chunk.ids or (0,))))
 
-    async def heed(self, events: list[Event]) -> None:
-        """Take from the parser what concerns the driver: what is planned, and what it found wrong."""
+    async def _heed(self, events: Sequence[Event]) -> None:
+        """Note what the parser found wrong."""
         for event in events:
-            self.see(event)
             if isinstance(event, Verdict):
                 await self.note(f"{event.kind} at {event.offset}: {event.detail}")
-
-    def see(self, event: Event) -> None:
-        """Take from an event what it plans."""
-        if isinstance(event, Opened):
-            self.opened += 1
-            self.outlined.clear()
-            self._calls = False
-        elif isinstance(event, Outlined):
-            self.outlined.append(event.outline)
-            self._calls |= find_call(event.outline.text, self.shared.settings.functions) is not None
-        elif isinstance(event, Fork) and self.may_fork:
-            self.fork = event
-            self._calls = False
-
-    def _cut(self, text: Growing, stretches: Cut) -> None:
-        """End the stretch of a request behind whose outlines calls may start, and with it the span of that stretch."""
-        if self.parser is None or self.parser.inside_tag:
-            return
-        self._calls = False
-        tokens = charged(self.context, text, text.reusable)
-        ended = self.recorder.close("done", *text.share(tokens, None))
-        if ended is not None:
-            text.parts.append(ended)
-        stretches.cut(text.stretch())
-        self.recorder.open(Kind.decode)
 
     async def note(self, note: str) -> None:
         """Note something, up to the bound of notes in one branch."""
@@ -322,8 +269,7 @@ class Walk:
 
     async def finish(self) -> None:
         """Say what the text left unclosed."""
-        if self.parser is not None:
-            await self.heed(self.parser.close())
+        await self._heed(self.planning.close())
 
     def reusable(self, context: Context) -> int | None:
         """How many of a prompt's tokens this run has evaluated before, in whole pages, the last one never."""
@@ -341,10 +287,7 @@ class Walk:
         tokens = charged(self.context, text, text.reusable)
         self.allowance -= tokens.generated
         self.context, self._last = context, finish
-        self.rest = text.stretch() if self.stretches else None
-        self.head = text.head(tokens)
-        if self.head is not None:
-            self.recorder.amend(self.head)
+        self.planning.settle(text, tokens, self.recorder)
         whole = "length" if finish and finish.reason == "length" and text.count else "done"
         ended = "failed" if outcome == "failed" else whole if finish else outcome
         self.recorder.close(ended, *text.share(tokens, phases_of(text)))
