@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 _STEP = re.compile(r"([1-9][0-9]*)\.([1-9][0-9]*)")
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, order=True)  # without slots, for the text is kept
 class BranchPath:
     """The way from the run to a branch: one (block, branch) pair of 1-based positions per level; empty is the run."""
 
@@ -28,7 +29,11 @@ class BranchPath:
 
     def __str__(self) -> str:
         """`2.3/1.4`: branch 4 of the first block inside branch 3 of the run's second block; the run is ``""``."""
-        return "/".join(f"{block}.{branch}" for block, branch in self.steps)
+        return self._text
+
+    @cached_property
+    def _text(self) -> str:
+        return "/".join([f"{block}.{branch}" for block, branch in self.steps])
 
     @classmethod
     def parse(cls, text: str) -> BranchPath:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Literal
 
 from apr_agents.dialects import Dialect
@@ -60,14 +61,18 @@ class Settings:
     @property
     def limits(self) -> ParserLimits:
         """The parser names what the budget cannot hold; how many branches start is the ledger's to say."""
-        outlines = max(DEFAULTS.outlines, self.budget.branches)
-        return ParserLimits(depth=min(self.budget.depth, 64), outlines=outlines)
+        return _limits(self.budget.depth, self.budget.branches)
 
     @property
     def variables(self) -> dict[str, str]:
         """What the chat template sees beside the messages."""
         mode = self.template_mode or ("sequential" if self.mode == "sequential" and not self.outlines else None)
         return {"mode": mode} if mode else {}
+
+
+@cache
+def _limits(depth: int, branches: int) -> ParserLimits:
+    return ParserLimits(depth=min(depth, 64), outlines=max(DEFAULTS.outlines, branches))
 
 
 def request_seed(seed: int, path: BranchPath, count: int) -> int:
