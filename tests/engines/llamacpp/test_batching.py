@@ -139,7 +139,7 @@ async def test_the_request_that_alone_is_too_long_fails_and_the_others_do_not(sm
 @pytest.mark.parametrize("seed", range(4))
 async def test_cancelled_anywhere_nothing_is_left(small: Path, seed: int) -> None:
     threads = threading.active_count()
-    chance = random.Random(seed)  # noqa: S311
+    chance = random.Random(seed)
     async with EmbeddedEngine(small, threads=1, exact=True, sequences=8, context_tokens=512) as engine:
         parent = await ask(engine, Request(plain(engine, "the plan"), 5))
         wanted = branches(engine, parent.context, 5, 40)
@@ -185,7 +185,8 @@ async def test_leaving_early_stops_the_work_within_a_step(tmp_path: Path) -> Non
 
 async def test_closing_the_engine_ends_requests_with_an_error(tmp_path: Path) -> None:
     """The request is long enough for its end to be out of reach, however late the close comes."""
-    engine = EmbeddedEngine(write(tmp_path / "long.gguf", RandomModel(context=32_768)), threads=1)
+    path = write(tmp_path / "long.gguf", RandomModel(context=32_768, quiet=True))
+    engine = EmbeddedEngine(path, threads=1)
     async with engine, engine.stream(Request(plain(engine, "the"), 32_000)) as stream:
         first = await anext(stream)
         await engine.__aexit__(None, None, None)
