@@ -17,7 +17,7 @@ from apr_agents.dsl.decorators import (
     Texts,
     Traced,
     branch,
-    map,  # noqa: A004 - the language's own word
+    map,
     reason,
     workflow,
 )

@@ -7,7 +7,9 @@ import sys
 from typing import Any, TypedDict
 
 import anyio
+from langchain_core.messages import AnyMessage
 from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.graph.state import CompiledStateGraph
 
 from apr_agents import Budget, Settings, load_dialect
 from apr_agents.engines.base import Engine
@@ -38,14 +40,14 @@ def routed(trip: Trip) -> Trip:
     return {"found": f"to {trip.get('city')} by train, 60 each way"}
 
 
-def chain(name: str, *steps: Any) -> Any:  # noqa: ANN401
+def chain(name: str, *steps: Any) -> CompiledStateGraph[Any, Any, Any, Any]:
     """A graph of these functions, one after the other."""
     graph = StateGraph(Trip)
     graph.add_sequence(list(steps))
     return graph.add_edge(START, steps[0].__name__).compile(name=name)
 
 
-async def main(engine: Engine | str, wish: str) -> Any:  # noqa: ANN401
+async def main(engine: Engine | str, wish: str) -> AnyMessage:
     """Plan, and print the plan."""
     settings = Settings(load_dialect("threadweaver"), max_tokens=800, budget=Budget(tokens=8_000, branches=6))
     graphs = {"stay": chain("stay", priced, told), "ways": chain("ways", routed)}

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+from langchain_core.messages import AnyMessage
 from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph.graph.state import CompiledStateGraph
 
 from apr_agents import Budget, Settings, load_dialect
 from apr_agents.engines.base import Engine
@@ -35,7 +37,7 @@ def frame(state: MessagesState) -> dict[str, Any]:
     return {"messages": [last.model_copy(update={"content": TASK + last.text})]}
 
 
-def agent(engine: Engine | str) -> Any:  # noqa: ANN401
+def agent(engine: Engine | str) -> CompiledStateGraph[Any, Any, Any, Any]:
     """The graph: a node of the user's, and the node that reasons."""
     settings = Settings(load_dialect("threadweaver"), max_tokens=800, budget=Budget(tokens=8_000, branches=6))
     graph = StateGraph(MessagesState)
@@ -45,7 +47,7 @@ def agent(engine: Engine | str) -> Any:  # noqa: ANN401
     return graph.compile()
 
 
-async def main(engine: Engine | str, question: str) -> Any:  # noqa: ANN401
+async def main(engine: Engine | str, question: str) -> AnyMessage:
     """Ask, and print the answer and what it cost."""
     state = await agent(engine).ainvoke({"messages": [("user", question)]})
     answer = state["messages"][-1]

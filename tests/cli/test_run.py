@@ -145,7 +145,7 @@ def test_ctrl_c_saves_the_trace_and_exits_130(tmp_path: Path) -> None:
     workflow, trace = tmp_path / "long.yaml", tmp_path / "run.json"
     workflow.write_text("name: long\nsteps: [{reason: and then}]\n")
     command = [sys.executable, "-m", "apr_agents", "run", str(workflow), "--engine", f"embedded:{model}"]
-    with subprocess.Popen(  # noqa: S603
+    with subprocess.Popen(
         [*command, "--trace", str(trace)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Literal, get_args
 
 import pytest
 from hypothesis import given
@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from apr_agents.dsl.checks import CHECKS
 from apr_agents.dsl.deciding import holds
 from apr_agents.dsl.selecting import chosen
-from apr_agents.dsl.steps import When
+from apr_agents.dsl.steps import Condition, When
 from apr_agents.dsl.values import Value
 from apr_agents.dsl.yaml import parse_workflow
 from apr_agents.errors import WorkflowError
+
+By = Literal["majority", "first"]
 
 VALUES: dict[str, Value] = {
     "n": 3,
@@ -29,7 +31,7 @@ VALUES: dict[str, Value] = {
 }
 
 
-def condition(written: Any) -> Any:  # noqa: ANN401
+def condition(written: object) -> Condition:
     """The condition of a step `when` in which each value's name is known, of no known type."""
     called: list[dict[str, Any]] = [{"call": "first", "arguments": {"items": []}, "as": name} for name in VALUES]
     step = {"when": written, "then": [{"generate": "x"}]}
@@ -64,12 +66,12 @@ def condition(written: Any) -> Any:  # noqa: ANN401
     ],
     ids=json.dumps,
 )
-def test_whether_a_condition_holds(written: Any, *, expected: bool) -> None:  # noqa: ANN401
+def test_whether_a_condition_holds(written: object, *, expected: bool) -> None:
     assert holds(condition(written), VALUES, CHECKS) is expected
 
 
 @pytest.mark.parametrize("written", [{"above": ["${text}", 1]}, {"below": [1, "${truth}"]}, {"empty": "${mapping.c}"}])
-def test_a_value_that_a_condition_does_not_take_is_named(written: Any) -> None:  # noqa: ANN401
+def test_a_value_that_a_condition_does_not_take_is_named(written: object) -> None:
     with pytest.raises(WorkflowError):
         holds(condition(written), VALUES, CHECKS)
 
@@ -77,8 +79,8 @@ def test_a_value_that_a_condition_does_not_take_is_named(written: Any) -> None: 
 items = st.lists(st.sampled_from(["a", "b", " a", "", None, 1, 2.5, [], ["a"]]), max_size=8)
 
 
-@given(many=items, by=st.sampled_from(["majority", "first"]), count=st.integers(1, 9), blank=st.booleans())
-def test_what_is_chosen_is_there(many: list[Value], by: Any, count: int, *, blank: bool) -> None:  # noqa: ANN401
+@given(many=items, by=st.sampled_from(get_args(By)), count=st.integers(1, 9), blank=st.booleans())
+def test_what_is_chosen_is_there(many: list[Value], by: By, count: int, *, blank: bool) -> None:
     picked = chosen(many, by, [], count, blank=blank)
     assert len(picked) <= count
     assert all(one in many for one in picked)

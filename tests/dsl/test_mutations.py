@@ -75,12 +75,12 @@ def test_a_changed_file_is_a_workflow_or_refused(data: object) -> None:
     try:
         workflow = parse_workflow(json.dumps(data, indent=1), "f", functions={})
     except WorkflowError as error:
-        assert error.problems  # noqa: PT017
+        assert error.problems
         for problem in error.problems:
             place, _, what = problem.partition(" $")
             assert place.startswith("f:")
             assert what.isprintable()
             assert len(problem) < 1000
-        assert len(set(error.problems)) == len(error.problems)  # noqa: PT017
+        assert len(set(error.problems)) == len(error.problems)
     else:
         assert isinstance(workflow, Workflow)

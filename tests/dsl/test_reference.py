@@ -59,7 +59,7 @@ def rows(section: str) -> dict[str, tuple[str, str]]:
     return {key: (default, bounds) for key, default, bounds in found}
 
 
-def names(kind: Any) -> list[str]:  # noqa: ANN401
+def names(kind: type[Any]) -> list[str]:
     return [one.name for one in fields(kind)]
 
 
@@ -77,7 +77,7 @@ def test_every_field_is_in_its_table(section: str) -> None:
 
 
 @pytest.mark.parametrize(("section", "value"), [("Budget", Budget()), ("Sampling", Sampling()), ("Join", JoinSpec())])
-def test_defaults_are_those_of_the_driver(section: str, value: Any) -> None:  # noqa: ANN401
+def test_defaults_are_those_of_the_driver(section: str, value: object) -> None:
     for name, (default, _) in rows(section).items():
         actual = getattr(value, name, None)
         if actual is not None:

@@ -16,6 +16,7 @@ from apr_agents.dsl.guard import read
 from apr_agents.dsl.schema import schema_text, workflow_schema
 from apr_agents.dsl.shapes import written_out
 from apr_agents.dsl.spec import Workflow
+from apr_agents.dsl.values import Value
 from apr_agents.dsl.yaml import WorkflowFile
 from apr_agents.errors import WorkflowError
 from tests.dsl.test_workflow import FULL
@@ -66,7 +67,7 @@ def has_its_shape(data: object) -> bool:
 
 
 @pytest.mark.parametrize(("data", "fits"), list(invalid()))
-def test_the_schema_refuses_what_has_the_wrong_shape(data: Any, *, fits: bool) -> None:  # noqa: ANN401
+def test_the_schema_refuses_what_has_the_wrong_shape(data: Value, *, fits: bool) -> None:
     assert VALIDATOR.is_valid(data) is fits
 
 

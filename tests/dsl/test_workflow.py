@@ -160,7 +160,7 @@ def test_any_document_is_a_workflow_or_refused_with_its_lines(data: object) -> N
     except WorkflowError as error:
         lines = [int(problem.split()[0].removeprefix("f:").split(":")[0]) for problem in error.problems]
         assert lines == sorted(lines)
-        assert len(set(error.problems)) == len(error.problems)  # noqa: PT017
+        assert len(set(error.problems)) == len(error.problems)
     else:
         assert isinstance(workflow, Workflow)
 

@@ -46,7 +46,7 @@ def byte_fallback() -> Backend:
         *sorted({c for t in TEXTS for c in t} - {" "}),
         "▁",
     ]
-    made = Backend(models.BPE({piece: n for n, piece in enumerate(pieces)}, [], unk_token="<unk>", byte_fallback=True))  # noqa: S106
+    made = Backend(models.BPE({piece: n for n, piece in enumerate(pieces)}, [], unk_token="<unk>", byte_fallback=True))
     made.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     made.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
     made.add_special_tokens(CONTROLS)

@@ -16,7 +16,7 @@ PER_TEXT = 50
 
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_every_split_gives_the_events_of_the_whole(shard: int) -> None:
-    seeded = random.Random(shard)  # noqa: S311  # seeded, not secret
+    seeded = random.Random(shard)
     loaded = dialects()
     for _ in range(SPLITS // PER_TEXT):
         dialect = loaded[seeded.randrange(len(loaded))]

@@ -25,7 +25,7 @@ BARS = "─━╺╸╾╼╶╴┄┅ \n"
 
 @pytest.mark.parametrize("width", [80, 100, 200])
 def test_every_word_of_the_text_is_in_the_picture(width: int) -> None:
-    drawn = ET.fromstring(svg(report(), width))  # noqa: S314  # our own
+    drawn = ET.fromstring(svg(report(), width))
     signs = Counter("".join(text for each in drawn.iter(f"{NAMESPACE}text") for text in each.itertext()))
     expected = Counter(plain(report(), width))
     assert {sign: signs[sign] for sign in signs if sign not in BARS} == {
@@ -34,7 +34,7 @@ def test_every_word_of_the_text_is_in_the_picture(width: int) -> None:
 
 
 def test_bars_are_as_long_as_what_they_stand_for() -> None:
-    drawn = ET.fromstring(svg(report(), 100))  # noqa: S314  # our own
+    drawn = ET.fromstring(svg(report(), 100))
     thick = [
         float(line.attrib["x2"]) - float(line.attrib["x1"])
         for line in drawn.iter(f"{NAMESPACE}line")
@@ -48,8 +48,8 @@ def test_bars_are_as_long_as_what_they_stand_for() -> None:
 @settings(max_examples=30)
 @given(traces(), st.text(max_size=20))
 def test_every_report_makes_a_picture(trace: Trace, outline: str) -> None:
-    ET.fromstring(svg(account(trace)))  # noqa: S314  # our own
-    ET.fromstring(svg(with_outline(outline)))  # noqa: S314  # our own
+    ET.fromstring(svg(account(trace)))
+    ET.fromstring(svg(with_outline(outline)))
 
 
 def test_nothing_is_fetched() -> None:

@@ -235,7 +235,7 @@ async def test_no_point_of_cancellation_leaves_anything_behind(first: int) -> No
     tasks = _tasks()
     ended: set[str] = set()
     for seed in range(first, first + PORTION):
-        ended.add(await _cut(random.Random(seed), whole=seed % 20 == 0))  # noqa: S311
+        ended.add(await _cut(random.Random(seed), whole=seed % 20 == 0))
         assert _tasks() == tasks, seed
     assert threading.active_count() == threads
     assert ended == {"cancelled", "answered"}

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from apr_agents.accounting import account
 from apr_agents.clock import VirtualClock
 from apr_agents.engines.base import Request
-from apr_agents.engines.scripted import Reply, ScriptedEngine
+from apr_agents.engines.scripted import Reply, Script, ScriptedEngine
 from apr_agents.errors import PlanChanged
 from apr_agents.runner import Budget, Function, JoinRule, RunResult, Settings, run, stream
 from apr_agents.runner.settings import request_seed
+from apr_agents.runner.spawner import Spawner
 from apr_agents.trace import Trace
 from tests.runner.test_resumed import Killed, Notebook
 from tests.support.replay import Record, RecordingSpawner, ReplayingSpawner
@@ -51,10 +52,10 @@ class Look:
         self.ended.append(self.clock.now())
         return "found"
 
-    def engine(self, script: Any, chunk_tokens: int = 1) -> ScriptedEngine:  # noqa: ANN401
+    def engine(self, script: Script, chunk_tokens: int = 1) -> ScriptedEngine:
         return ScriptedEngine(script, THREADWEAVER, clock=self.clock, chunk_tokens=chunk_tokens)
 
-    async def ran(self, script: Any, chunk_tokens: int = 1, **given: Any) -> Ran:  # noqa: ANN401
+    async def ran(self, script: Script, chunk_tokens: int = 1, **given: Any) -> Ran:
         return await ran(self.engine(script, chunk_tokens), functions=self.functions, **given)
 
 
@@ -253,7 +254,7 @@ def _replies(request: Request) -> Reply:
     return Reply(whole.removeprefix(before), token_seconds=1)
 
 
-async def _durable(notebook: Notebook, spawner: Any, look: Look) -> RunResult:  # noqa: ANN401
+async def _durable(notebook: Notebook, spawner: Spawner, look: Look) -> RunResult:
     given = Settings(THREADWEAVER, functions=look.functions)
     engine = look.engine(_replies)
     result = await run(engine, QUESTION, given, spawner=spawner, journal=notebook, run_id="r")

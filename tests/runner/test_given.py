@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import pytest
@@ -216,7 +216,7 @@ def test_what_cannot_be_meant_is_one_clear_line(
     outlines: tuple[str, ...],
     budget: Budget,
     says: str,
-    mode: Any,  # noqa: ANN401
+    mode: Literal["adaptive", "sequential"],
 ) -> None:
     with pytest.raises(ValueError, match=says) as caught:
         Settings(load_dialect(dialect), mode, outlines=outlines, budget=budget)

@@ -30,13 +30,13 @@ SCRIPT = {
 FUNCTIONS = {"six": Function("six", lambda: 6), "bad": Function("bad", lambda: 1 / 0)}
 
 
-async def _record(**settings: Any) -> tuple[Any, Record]:  # noqa: ANN401
+async def _record(**settings: Any) -> tuple[Any, Record]:
     spawner = RecordingSpawner()
     done = await ran(SCRIPT, dialect=NESTING, functions=FUNCTIONS, spawner=spawner, **settings)
     return done, spawner.record
 
 
-async def _replay(record: Record, **settings: Any) -> tuple[Any, Record]:  # noqa: ANN401
+async def _replay(record: Record, **settings: Any) -> tuple[Any, Record]:
     spawner = ReplayingSpawner(record)
     done = await ran(SCRIPT, dialect=NESTING, functions=FUNCTIONS, spawner=spawner, **settings)
     return done, spawner.record
@@ -72,7 +72,7 @@ async def test_names_and_order_are_the_same_in_every_run() -> None:
 @pytest.mark.parametrize("seed", range(20))
 async def test_a_run_resumed_with_any_part_of_its_outcomes_is_the_same_run(seed: int) -> None:
     first, record = await _record()
-    choices, kept = random.Random(seed), Record()  # noqa: S311
+    choices, kept = random.Random(seed), Record()
     kept.ended = record.ended
     kept.outcomes = {name: stored for name, stored in record.outcomes.items() if choices.random() < 0.5}
     again, _ = await _replay(kept)

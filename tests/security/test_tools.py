@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import anyio
 import pytest
@@ -31,7 +31,7 @@ class Mute(Exception):
 
 
 class Hostile(dict[str, Any]):
-    def items(self) -> Any:  # noqa: ANN401
+    def items(self) -> NoReturn:
         raise LookupError("not for you")
 
 
@@ -127,7 +127,7 @@ def _hanging_tool() -> BaseTool:
 
 
 @pytest.mark.parametrize("tool", [_hang, _hanging_tool()], ids=["function", "tool"])
-async def test_one_that_hangs_has_failed_when_its_seconds_are_over(tool: Any) -> None:  # noqa: ANN401
+async def test_one_that_hangs_has_failed_when_its_seconds_are_over(tool: BaseTool | Callable[..., Any]) -> None:
     function = as_function(tool, seconds=30)
     done = await ran(
         {"": [block(f"@{function.name}"), "the end"]}, functions={function.name: function}, budget=Budget(seconds=3600)

@@ -44,7 +44,7 @@ def scripted_engine(url: str, processor: str, texts: Mapping[str, Sequence[str]]
 
 def metrics(url: str) -> Mapping[str, float]:
     """What a server counts, by name, summed over labels."""
-    with urlopen(f"{url}/metrics", timeout=30) as response:  # noqa: S310
+    with urlopen(f"{url}/metrics", timeout=30) as response:
         text = response.read().decode()
     found: dict[str, float] = defaultdict(float)
     for line in text.splitlines():
@@ -59,8 +59,8 @@ def answer(url: str) -> None:
     """Have a server, or one behind a router, answer a request."""
     asked = {"text": "Numbers: 3 5 7 Target: 22", "sampling_params": {"max_new_tokens": 1}}
     headers = {"Content-Type": "application/json"}
-    request = HTTPRequest(f"{url}/generate", json.dumps(asked).encode(), headers)  # noqa: S310
-    with urlopen(request, timeout=30) as response:  # noqa: S310
+    request = HTTPRequest(f"{url}/generate", json.dumps(asked).encode(), headers)
+    with urlopen(request, timeout=30) as response:
         assert response.status == 200
 
 
@@ -71,6 +71,6 @@ def requests_of(urls: Sequence[str]) -> list[float]:
 
 def forget(url: str) -> None:
     """Empty a server's cache, so that it holds nothing of earlier runs."""
-    request = HTTPRequest(f"{url}/flush_cache", method="POST")  # noqa: S310
-    with urlopen(request, timeout=30) as response:  # noqa: S310
+    request = HTTPRequest(f"{url}/flush_cache", method="POST")
+    with urlopen(request, timeout=30) as response:
         assert response.status == 200

@@ -58,7 +58,7 @@ class Process:
         self._workers = started.workers
         with self.log.open("wb") as log:
             # A session of its own: Ctrl-C is for us, and what it starts ends with it.
-            self._process = subprocess.Popen(  # noqa: S603
+            self._process = subprocess.Popen(
                 started.command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -108,7 +108,7 @@ class Process:
         """The end of its log, on standard error."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-SHOWN_LINES:]
         shown = [line[:SHOWN_COLUMNS] for line in lines]
-        print(f"\n── {self.log}, the last lines", *shown, sep="\n", file=sys.stderr)  # noqa: T201
+        print(f"\n── {self.log}, the last lines", *shown, sep="\n", file=sys.stderr)
 
 
 class Servers:
@@ -219,7 +219,7 @@ def free_ports(count: int) -> list[int]:
 
 def run(command: Sequence[str], environment: Mapping[str, str]) -> int:
     """The command's exit status. Ctrl-C reaches it too, so it is waited for."""
-    process = subprocess.Popen(command, env={**os.environ, **environment})  # noqa: S603
+    process = subprocess.Popen(command, env={**os.environ, **environment})
     try:
         return process.wait()
     except BaseException:
@@ -236,7 +236,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, terminated)
     began = time.monotonic()
     with servers() as environment:
-        print(f"servers ready after {time.monotonic() - began:.0f} s; logs in {LOGS}", file=sys.stderr)  # noqa: T201
+        print(f"servers ready after {time.monotonic() - began:.0f} s; logs in {LOGS}", file=sys.stderr)
         status = run(sys.argv[1:], environment)
         if status:
             raise SystemExit(status)

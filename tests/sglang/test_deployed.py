@@ -22,8 +22,8 @@ KEY = "the-key"
 def script(name: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """What this script says when it is only to print its command."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("SGLANG_", "ROUTER_"))}
-    return subprocess.run(  # noqa: S603
-        ["bash", str(DEPLOYED / name), *arguments],  # noqa: S607
+    return subprocess.run(
+        ["bash", str(DEPLOYED / name), *arguments],
         env={**plain, "DRY_RUN": "1", **environment},
         capture_output=True,
         text=True,
@@ -67,8 +67,8 @@ REFUSED: Mapping[str, tuple[tuple[str, ...], Mapping[str, str], str]] = {
     "no model": (("launch.sh",), {}, "which model"),
     "no worker": (("router.sh",), {}, "which servers"),
     "a policy that tears runs apart": (("router.sh", "http://a:1"), {"ROUTER_POLICY": "random"}, "cache_aware"),
-    "an open server": (("launch.sh", "M"), {"SGLANG_HOST": "0.0.0.0"}, "SGLANG_API_KEY"),  # noqa: S104
-    "an open router": (("router.sh", "http://a:1"), {"ROUTER_HOST": "0.0.0.0"}, "SGLANG_API_KEY"),  # noqa: S104
+    "an open server": (("launch.sh", "M"), {"SGLANG_HOST": "0.0.0.0"}, "SGLANG_API_KEY"),
+    "an open router": (("router.sh", "http://a:1"), {"ROUTER_HOST": "0.0.0.0"}, "SGLANG_API_KEY"),
 }
 
 

@@ -114,7 +114,7 @@ async def until(urls: Sequence[str], *, running: int) -> None:
 def running_on(urls: Sequence[str]) -> int:
     loads: list[dict[str, Any]] = []
     for url in urls:
-        with urlopen(f"{url}/v1/loads", timeout=30) as response:  # noqa: S310
+        with urlopen(f"{url}/v1/loads", timeout=30) as response:
             loads += json.load(response)["loads"]
     return sum(load["num_running_reqs"] + load["num_waiting_reqs"] for load in loads)
 

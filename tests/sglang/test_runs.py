@@ -116,5 +116,5 @@ async def test_how_many_texts_are_the_same_as_in_the_process(url: str, capsys: p
         texts.append([one.text for one in runs])
     same = sum(ours == theirs for ours, theirs in zip(*texts, strict=True))
     with capsys.disabled():
-        print(f"\nthe same text on both engines: {same} of {len(QUESTIONS)} runs")  # noqa: T201
+        print(f"\nthe same text on both engines: {same} of {len(QUESTIONS)} runs")
     assert same >= len(QUESTIONS) // 2

@@ -27,7 +27,7 @@ def encode() -> Encoder:
 
 @pytest.mark.parametrize("kind", ["three", "early", "sequence", "join", "copy", "calls", "nested-join"])
 def test_whole_runs_are_well_formed_and_end_in_a_solution(kind: str, encode: Encoder) -> None:
-    rng = random.Random(kind)  # noqa: S311
+    rng = random.Random(kind)
     solved = 0
     for _ in range(25):
         unit = LESSONS[kind](rng, encode)
@@ -47,7 +47,7 @@ def test_whole_runs_are_well_formed_and_end_in_a_solution(kind: str, encode: Enc
 
 @pytest.mark.parametrize("kind", LESSONS)
 def test_only_what_the_model_writes_has_a_weight(kind: str, encode: Encoder) -> None:
-    unit = LESSONS[kind](random.Random(1), encode)  # noqa: S311
+    unit = LESSONS[kind](random.Random(1), encode)
     assert len(unit.ids) == len(unit.weights) == len(unit.positions)
     assert any(unit.weights)
     for part in unit.parts():
@@ -57,7 +57,7 @@ def test_only_what_the_model_writes_has_a_weight(kind: str, encode: Encoder) -> 
 
 
 def test_branches_start_where_the_trunk_ends(encode: Encoder) -> None:
-    unit = LESSONS["fork"](random.Random(1), encode)  # noqa: S311
+    unit = LESSONS["fork"](random.Random(1), encode)
     trunk, *branches = unit.parts()
     assert len(branches) > 1
     for branch in branches:

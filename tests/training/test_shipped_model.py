@@ -34,7 +34,7 @@ async def play(drawn: list[Problem], mode: Mode = "adaptive", rule: JoinRule | N
 
 
 def unseen(count: int, seed: int, how_many: int) -> list[Problem]:
-    rng = random.Random(seed)  # noqa: S311
+    rng = random.Random(seed)
     return [problems.draw_solvable(rng, count, unseen=True) for _ in range(how_many)]
 
 

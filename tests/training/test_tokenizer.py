@@ -43,7 +43,7 @@ def llama() -> Iterator[Model]:
 
 def test_game_texts_have_the_same_ids_everywhere(llama: Model) -> None:
     encode = Encoder()
-    rng = random.Random(5)  # noqa: S311
+    rng = random.Random(5)
     seen = 0
     for lesson in LESSONS.values():
         for _ in range(100):

@@ -139,7 +139,7 @@ Question = Annotated[str, Input("text", max_length=500)]
 def everything(
     question: Question,
     marks: Texts,
-    numbers: Integers = [1, 2],  # noqa: B006 - read once, at decoration
+    numbers: Integers = [1, 2],  # noqa: B006  # read once, at decoration
     share: float = 0.5,
     rounds: int = 3,
 ) -> Traced:
@@ -265,7 +265,7 @@ def looped(question: str) -> Traced:
         yield generate(f"{one}")
 
 
-def untyped(question: Any) -> Traced:  # noqa: ANN401
+def untyped(question: Any) -> Traced:  # noqa: ANN401  # what is refused
     yield generate(question)
 
 

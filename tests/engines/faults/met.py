@@ -90,5 +90,5 @@ def request_of(engine: Engine, transport: Transport, path: BranchPath, seconds: 
 
 async def freed(way: Way) -> None:
     """Return when the server has seen that nobody listens any more."""
-    while way.double.generating:  # noqa: ASYNC110 - a real server could not set an event either
+    while way.double.generating:  # noqa: ASYNC110  # a real server could not set an event either
         await anyio.sleep(0.001)

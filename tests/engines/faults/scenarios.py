@@ -72,13 +72,13 @@ LATE = Broken(faults=("late",))
 TIMEOUT = Broken(faults=("timeout",))
 
 
-def streamed(answer: Answer, *then: Act, frames: int | None = None, head: Head = Head()) -> list[Act]:  # noqa: B008
+def streamed(answer: Answer, *then: Act, frames: int | None = None, head: Head = Head()) -> list[Act]:
     """The first frames of a stream (half of them, if not said), and then these acts."""
     count = len(answer.frames) // 2 if frames is None else frames
     return [head, *map(Send, answer.frames[:count]), *then]
 
 
-def to_finish(answer: Answer, *then: Act, head: Head = Head()) -> list[Act]:  # noqa: B008
+def to_finish(answer: Answer, *then: Act, head: Head = Head()) -> list[Act]:
     """A stream through its finish, without the end marker, and then these acts."""
     return streamed(answer, *then, frames=answer.finish + 1, head=head)
 

@@ -132,7 +132,7 @@ async def test_what_came_before_a_connection_broke_is_read_also_by_a_slow_reader
 
     async with transport.open({"1.2": TEXT}, lambda generation: fault if generation.number == 1 else None) as way:
         request = request_of(way.engine, transport, PATH)
-        with pytest.raises(StreamFault) as caught:  # noqa: PT012 - reading is what raises
+        with pytest.raises(StreamFault) as caught:  # noqa: PT012  # reading is what raises
             async with way.engine.stream(request) as chunks:
                 async for chunk in chunks:
                     met.take(chunk)
@@ -165,7 +165,7 @@ async def test_a_reset_is_told_to_its_reader_and_to_nobody_else(name: str) -> No
 
 async def taken(way: Way) -> None:
     """Return when the server has begun to answer."""
-    while not way.double.generating:  # noqa: ASYNC110 - a real server could not set an event either
+    while not way.double.generating:  # noqa: ASYNC110  # a real server could not set an event either
         await anyio.sleep(0.001)
 
 

@@ -237,7 +237,7 @@ async def test_a_stream_that_is_left_frees_the_server() -> None:
         async for _ in stream:
             break
         await stream.aclose()
-        while double.generating:  # noqa: ASYNC110 - a server sets no event
+        while double.generating:  # noqa: ASYNC110  # a server sets no event
             await anyio.sleep(0.001)
         assert double.generations[0].aborted or double.http.left
 

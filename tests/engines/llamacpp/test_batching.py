@@ -228,7 +228,7 @@ async def test_a_batch_that_fails_is_an_error_for_its_requests_only(small: Path)
     mailbox = Mailbox()
     scheduler.submit(Request(context, 50), mailbox)
     text = ""
-    with pytest.raises(EngineError, match=r"llama\.cpp failed") as caught:  # noqa: PT012
+    with pytest.raises(EngineError, match=r"llama\.cpp failed") as caught:  # noqa: PT012  # reading is what raises
         async for chunk in mailbox:
             text += chunk.text
     assert caught.value.partial == text

@@ -51,7 +51,7 @@ assert not [name for name in sys.modules if name.split(".")[0] == "xllamacpp"]
 with open("/proc/self/maps") as maps:
     assert "xllamacpp" not in maps.read()
 """
-    subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_loading_leaves_the_environment_as_it_was_and_llama_cpp_silent(small: Path) -> None:
@@ -65,7 +65,7 @@ Model(bindings.load(), Path({str(small)!r})).close()
 assert dict(os.environ) == before
 """
     environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)  # noqa: S603
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")
 
 

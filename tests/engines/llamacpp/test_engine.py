@@ -127,7 +127,7 @@ async def test_a_deadline_ends_a_request_within_a_step_and_keeps_its_text(tmp_pa
     async with EmbeddedEngine(path, threads=1) as engine:
         request = Request(plain(engine, "the"), 32_000, deadline=engine.clock.now() + 0.1)
         text = ""
-        with pytest.raises(EngineError, match="deadline") as caught:  # noqa: PT012
+        with pytest.raises(EngineError, match="deadline") as caught:  # noqa: PT012  # reading is what raises
             async with engine.stream(request) as stream:
                 async for chunk in stream:
                     text += chunk.text
@@ -146,7 +146,7 @@ async def test_a_context_that_leaves_no_room(small: Path) -> None:
 async def test_an_answer_that_reaches_the_window_fails_and_keeps_its_text(small: Path) -> None:
     async with EmbeddedEngine(small, threads=1, exact=True, context_tokens=256) as engine:
         text = ""
-        with pytest.raises(ContextFull, match="context_tokens") as caught:  # noqa: PT012
+        with pytest.raises(ContextFull, match="context_tokens") as caught:  # noqa: PT012  # reading is what raises
             async with engine.stream(Request(plain(engine, "x" * 200), 100, sampling=WARM)) as stream:
                 async for chunk in stream:
                     text += chunk.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage
@@ -12,6 +13,8 @@ from langgraph.graph.state import CompiledStateGraph
 from apr_agents.engines.base import Request
 from apr_agents.engines.scripted import Reply, Script, ScriptedEngine
 from apr_agents.integrations.langgraph import reasoning_node
+from apr_agents.integrations.langgraph.functions import Callee
+from apr_agents.integrations.langgraph.watched import Saver
 from apr_agents.runner import Settings
 from apr_agents.runner.settings import request_seed
 from tests.support.scripts import THREADWEAVER, block, closed
@@ -58,8 +61,8 @@ def _rest(reply: str | Reply, request: Request) -> str | Reply:
 def node(
     script: Script | None = None,
     settings: Settings | None = None,
-    functions: Any = (six,),  # noqa: ANN401
-    **given: Any,  # noqa: ANN401
+    functions: Mapping[str, Callee] | Sequence[Callee] = (six,),
+    **given: Any,
 ) -> Graph:
     """A node on an engine of its own for each run."""
     settings = settings or Settings(THREADWEAVER)
@@ -67,7 +70,7 @@ def node(
     return reasoning_node(lambda: ScriptedEngine(said, settings.dialect), settings, functions, **given)
 
 
-def around(inner: Graph, saver: Any = None) -> Graph:  # noqa: ANN401
+def around(inner: Graph, saver: Saver | None = None) -> Graph:
     """A user's graph with this node in it."""
     built = StateGraph(MessagesState)
     built.add_node("think", inner)
@@ -75,6 +78,6 @@ def around(inner: Graph, saver: Any = None) -> Graph:  # noqa: ANN401
     return built.compile(checkpointer=saver)
 
 
-def answer(state: Any) -> AIMessage:  # noqa: ANN401
+def answer(state: Mapping[str, Any]) -> AIMessage:
     """The last message of a state."""
     return cast("AIMessage", state["messages"][-1])

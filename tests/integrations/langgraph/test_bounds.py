@@ -17,6 +17,7 @@ from apr_agents.engines.base import Chunk, Request
 from apr_agents.engines.scripted import Reply, ScriptedEngine
 from apr_agents.errors import UsageError
 from apr_agents.integrations.langgraph import reasoning_node
+from apr_agents.integrations.langgraph.watched import Saver
 from apr_agents.runner import Budget, Settings
 from tests.integrations.langgraph.graphs import ASKED, Graph, answer, around, by_turn, config
 from tests.support.scripts import THREADWEAVER, block, closed
@@ -35,7 +36,7 @@ SCRIPT: dict[str, Any] = {
 class Busy(ScriptedEngine):
     """Counts what goes on at the same time, calls too."""
 
-    def __init__(self, script: Any) -> None:  # noqa: ANN401
+    def __init__(self, script: dict[str, Any]) -> None:
         super().__init__(by_turn(script), NESTED)
         self.now = 0
         self.peak = 0
@@ -46,7 +47,7 @@ class Busy(ScriptedEngine):
             async with super().stream(request) as chunks:
                 yield chunks
 
-    def count(self) -> Any:  # noqa: ANN401
+    def count(self) -> _Counted:
         return _Counted(self)
 
 
@@ -62,7 +63,7 @@ class _Counted:
         self._engine.now -= 1
 
 
-async def _ran(engine: Busy, settings: Settings, limit: int | None, saver: Any, way: str) -> Any:  # noqa: ANN401
+async def _ran(engine: Busy, settings: Settings, limit: int | None, saver: Saver | None, way: str) -> dict[str, Any]:
     async def wait() -> str:
         with engine.count():
             await engine.clock.sleep_until(engine.clock.now() + 1)
@@ -73,8 +74,8 @@ async def _ran(engine: Busy, settings: Settings, limit: int | None, saver: Any, 
         graph = around(graph, saver)
     given: Any = {**config(), **({"max_concurrency": limit} if limit else {})}
     if way == "custom":
-        modes: Any = ["custom", "values"]
-        return [state async for mode, state in graph.astream(ASKED, given, stream_mode=modes) if mode == "values"][-1]
+        parts: Any = graph.astream(ASKED, given, stream_mode=["custom", "values"])
+        return [state async for mode, state in parts if mode == "values"][-1]
     return await graph.ainvoke(ASKED, given)
 
 
@@ -103,7 +104,7 @@ async def test_three_failures_are_three_outcomes() -> None:
     script = {"": [block(*(f'@fail {{"word": "{word}"}}' for word in "xyz"), "a"), "the end"], "1.4": closed(" so a")}
     seen: list[str] = []
 
-    def said(request: Request) -> Any:  # noqa: ANN401
+    def said(request: Request) -> str | Reply:
         seen.append(request.context.text)
         return by_turn(script)(request)  # pyright: ignore[reportCallIssue, reportUnknownVariableType]
 

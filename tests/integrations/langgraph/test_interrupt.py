@@ -15,6 +15,7 @@ from apr_agents.dialects import load_dialect
 from apr_agents.engines.base import Request
 from apr_agents.engines.scripted import Reply, ScriptedEngine
 from apr_agents.integrations.langgraph import reasoning_node
+from apr_agents.integrations.langgraph.functions import Callee
 from apr_agents.runner import Function, JoinRule, Settings
 from tests.integrations.langgraph.graphs import ASKED, Graph, answer, around, by_turn, config
 from tests.support.scripts import block, closed
@@ -37,7 +38,7 @@ async def ask_later() -> str:
     return f"told {interrupt('what?')}"
 
 
-def _graph(asks: Any, asked: list[str], other: Callable[..., Any], settings: Settings = SETTINGS) -> Graph:  # noqa: ANN401
+def _graph(asks: Callee, asked: list[str], other: Callable[..., Any], settings: Settings = SETTINGS) -> Graph:
     said = cast("Callable[[Request], str | Reply]", by_turn(SCRIPT))
 
     def script(request: Request) -> str | Reply:
@@ -59,7 +60,7 @@ def _nothing() -> None:
     [ask, ask_later, tool(ask), tool(ask_later), Function("ask", ask, seconds=60)],
     ids=["def", "async", "tool", "async tool", "a time limit"],
 )
-async def test_one_branch_waits_for_a_human(asks: Any) -> None:  # noqa: ANN401
+async def test_one_branch_waits_for_a_human(asks: Callee) -> None:
     asked: list[str] = []
     graph = _graph(asks, asked, _nothing)
     stopped = await graph.ainvoke(ASKED, config())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
@@ -15,6 +13,7 @@ from apr_agents.dsl.yaml import parse_workflow
 from apr_agents.engines.base import Request
 from apr_agents.engines.scripted import ScriptedEngine
 from apr_agents.integrations.langgraph import workflow_node
+from apr_agents.integrations.langgraph.functions import Callee
 from apr_agents.runner import Function
 from tests.dsl.playing import question_in
 from tests.integrations.langgraph.graphs import Graph, config
@@ -60,7 +59,7 @@ async def ask_later(what: str) -> str:
     return f"told {interrupt(what)}"
 
 
-def _graph(file: str, asks: Any, asked: list[str], *, kept: bool = True) -> Graph:  # noqa: ANN401
+def _graph(file: str, asks: Callee, asked: list[str], *, kept: bool = True) -> Graph:
     def script(request: Request) -> str:
         asked.append(question_in(request))
         return "text"
@@ -90,7 +89,7 @@ KINDS = pytest.mark.parametrize(
 
 
 @KINDS
-async def test_a_step_waits_for_a_person(asks: Any) -> None:  # noqa: ANN401
+async def test_a_step_waits_for_a_person(asks: Callee) -> None:
     asked: list[str] = []
     graph = _graph(CALL, asks, asked)
     stopped = await graph.ainvoke({}, config())
@@ -102,7 +101,7 @@ async def test_a_step_waits_for_a_person(asks: Any) -> None:  # noqa: ANN401
 
 
 @KINDS
-async def test_a_branch_of_a_map_waits_for_a_person(asks: Any) -> None:  # noqa: ANN401
+async def test_a_branch_of_a_map_waits_for_a_person(asks: Callee) -> None:
     asked: list[str] = []
     graph = _graph(MAP, asks, asked)
     stopped = await graph.ainvoke({}, config())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,17 @@ from apr_agents.engines.base import Request
 from apr_agents.engines.scripted import ScriptedEngine
 from apr_agents.errors import UsageError
 from apr_agents.integrations.langgraph import reasoning_node
+from apr_agents.integrations.langgraph.functions import Callee
+from apr_agents.integrations.langgraph.watched import Saver
 from apr_agents.runner import Settings
-from tests.integrations.langgraph.graphs import ASKED, answer, around, config
+from tests.integrations.langgraph.graphs import ASKED, Graph, answer, around, config
 from tests.support.scripts import THREADWEAVER, block
 from tests.support.servers.http import Exchange, HttpServer, serve
 
 
-async def _told(call: str, functions: Any, *, saver: Any = None) -> tuple[str, str]:  # noqa: ANN401
+async def _told(
+    call: str, functions: Mapping[str, Callee] | Sequence[Callee], *, saver: Saver | None = None
+) -> tuple[str, str]:
     """What the model is told at first, and what it is shown of this call's result."""
     seen: list[str] = []
 
@@ -68,7 +72,7 @@ class Asked(TypedDict):
     found: str
 
 
-def _graph() -> Any:  # noqa: ANN401
+def _graph() -> Graph:
     """A graph whose state has keys of its own."""
 
     def find(state: Asked) -> dict[str, str]:
@@ -80,7 +84,7 @@ def _graph() -> Any:  # noqa: ANN401
     return built.compile(name="research")
 
 
-def _chat() -> Any:  # noqa: ANN401
+def _chat() -> Graph:
     """A graph over messages, as agents are."""
 
     def reply(state: MessagesState) -> dict[str, Any]:
@@ -102,7 +106,7 @@ def _chat() -> Any:  # noqa: ANN401
         (_graph(), '@research {"topic": "tea", "found": ""}', '"topic"', "all about tea"),
     ],
 )
-async def test_each_kind(function: Any, call: str, known: str, shown: str) -> None:  # noqa: ANN401
+async def test_each_kind(function: Callee, call: str, known: str, shown: str) -> None:
     told, joined = await _told(call, [function])
     assert known in told
     assert call.split()[0] in told

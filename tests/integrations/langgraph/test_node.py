@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -15,18 +16,18 @@ from apr_agents.engines.scripted import Reply, ScriptedEngine
 from apr_agents.errors import EngineError, UsageError
 from apr_agents.integrations.langgraph import reasoning_node
 from apr_agents.runner import Budget, Settings, run
-from tests.integrations.langgraph.graphs import ASKED, SCRIPT, answer, around, by_turn, config, node, six
+from tests.integrations.langgraph.graphs import ASKED, SCRIPT, Graph, answer, around, by_turn, config, node, six
 from tests.support.scripts import QUESTION, THREADWEAVER
 
 
 @pytest.fixture(params=["top", "inside", "inside, saved"])
-def graph(request: pytest.FixtureRequest) -> Any:  # noqa: ANN401
+def graph(request: pytest.FixtureRequest) -> Graph:
     if request.param == "top":
         return node()
     return around(node(), InMemorySaver() if "saved" in request.param else None)
 
 
-def _check(state: Any) -> None:  # noqa: ANN401
+def _check(state: Mapping[str, Any]) -> None:
     assert [type(message) for message in state["messages"]] == [HumanMessage, AIMessage]
     message = answer(state)
     assert message.text == "the end"
@@ -43,36 +44,36 @@ def _check(state: Any) -> None:  # noqa: ANN401
     assert usage["output_tokens"] == facts["report"]["tokens"]["generated"]
 
 
-async def test_ainvoke(graph: Any) -> None:  # noqa: ANN401
+async def test_ainvoke(graph: Graph) -> None:
     _check(await graph.ainvoke(ASKED, config()))
 
 
-def test_invoke(graph: Any) -> None:  # noqa: ANN401
+def test_invoke(graph: Graph) -> None:
     _check(graph.invoke(ASKED, config()))
 
 
-async def test_invoke_inside_a_running_event_loop(graph: Any) -> None:  # noqa: ANN401
+async def test_invoke_inside_a_running_event_loop(graph: Graph) -> None:
     _check(graph.invoke(ASKED, config()))
 
 
-async def test_astream(graph: Any) -> None:  # noqa: ANN401
+async def test_astream(graph: Graph) -> None:
     states = [state async for state in graph.astream(ASKED, config(), stream_mode="values")]
     _check(states[-1])
 
 
-def test_stream(graph: Any) -> None:  # noqa: ANN401
+def test_stream(graph: Graph) -> None:
     _check(list(graph.stream(ASKED, config(), stream_mode="values"))[-1])
 
 
-async def test_astream_events(graph: Any) -> None:  # noqa: ANN401
-    events = [event async for event in graph.astream_events(ASKED, config(), version="v2")]
+async def test_astream_events(graph: Graph) -> None:
+    events: list[Any] = [event async for event in graph.astream_events(ASKED, config(), version="v2")]
     said = [event["data"]["chunk"] for event in events if event["event"] == "on_chat_model_stream"]
     assert "".join(chunk.text for chunk in said if chunk.id.endswith("-1.1")) == " so a</Thread>"
     ended = [event["data"]["output"] for event in events if event["event"] == "on_chat_model_end"]
     assert [message.text for message in ended if message.usage_metadata] == ["the end"]
 
 
-def test_it_is_drawn(graph: Any) -> None:  # noqa: ANN401
+def test_it_is_drawn(graph: Graph) -> None:
     drawn = graph.get_graph(xray=True).draw_mermaid()
     assert "reasoning" in drawn
     assert "__start__" in drawn
@@ -115,7 +116,7 @@ async def test_an_engine_that_is_open_stays_open() -> None:
         ({"messages": [HumanMessage([{"type": "image_url", "image_url": "x"}])]}, "part of type 'image_url'"),
     ],
 )
-async def test_a_state_that_cannot_be_read_is_refused(asked: Any, problem: str) -> None:  # noqa: ANN401
+async def test_a_state_that_cannot_be_read_is_refused(asked: dict[str, Any], problem: str) -> None:
     graph = node(read="messages", write="found") if asked == {} else node()
     with pytest.raises(UsageError, match=problem):
         await graph.ainvoke(asked or {"found": None})

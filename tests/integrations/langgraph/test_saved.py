@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+from langgraph.types import Durability
 
 from apr_agents.dialects import Dialect
 from apr_agents.engines.scripted import ScriptedEngine, Vocabulary
@@ -38,7 +39,7 @@ def test_a_database_in_memory_needs_no_fence() -> None:
 
 
 @pytest.mark.parametrize("durability", ["async", "sync"])
-async def test_the_database_is_no_larger_than_three_times_the_text(tmp_path: Path, durability: Any) -> None:  # noqa: ANN401
+async def test_the_database_is_no_larger_than_three_times_the_text(tmp_path: Path, durability: Durability) -> None:
     """No step has a copy of what the steps before it wrote."""
     long = " ".join(f"word{number}" for number in range(2_000))
     script: dict[str, Any] = {
@@ -54,7 +55,7 @@ async def test_the_database_is_no_larger_than_three_times_the_text(tmp_path: Pat
     assert path.stat().st_size <= 3 * 17 * len(long)
 
 
-def _graph(script: dict[str, Any], saver: Any) -> Graph:  # noqa: ANN401
+def _graph(script: dict[str, Any], saver: AsyncSqliteSaver) -> Graph:
     def engine() -> ScriptedEngine:
         made = ScriptedEngine(by_turn(script), THREADWEAVER)
         made.vocabulary = Counted(THREADWEAVER)

@@ -43,7 +43,7 @@ def served(tmp_path: Path) -> Generator[str]:
     options = ["--port", str(port), "--no-browser", "--no-reload"]
     surroundings = {**os.environ, "LANGSMITH_TRACING": "false", "PYTHONPATH": str(ROOT)}
     with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(  # noqa: S603
+        process = subprocess.Popen(
             [*command, *options], cwd=folder, env=surroundings, stdout=log, stderr=log, start_new_session=True
         )
         yield f"http://127.0.0.1:{port}"
@@ -59,12 +59,12 @@ def test_the_graph_is_served(served: str) -> None:
         assert time.monotonic() < deadline, "langgraph dev does not start"
         time.sleep(0.2)
     question = {"messages": [{"role": "user", "content": "Numbers: 26 45 27 21 Target: 18"}]}
-    asked = urllib.request.Request(  # noqa: S310
+    asked = urllib.request.Request(
         f"{served}/runs/wait",
         json.dumps({"assistant_id": "think", "input": question}).encode(),
         {"content-type": "application/json"},
     )
-    with urllib.request.urlopen(asked, timeout=60) as answer:  # noqa: S310
+    with urllib.request.urlopen(asked, timeout=60) as answer:
         state = json.load(answer)
     assert "answer: " in state["messages"][-1]["content"]
     assert state["messages"][-1]["usage_metadata"]["input_token_details"]["cache_read"] > 0
@@ -72,7 +72,7 @@ def test_the_graph_is_served(served: str) -> None:
 
 def _healthy(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}/ok", timeout=5):  # noqa: S310
+        with urllib.request.urlopen(f"{url}/ok", timeout=5):
             return True
     except (urllib.error.URLError, ConnectionError):
         return False

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import AsyncGenerator
+from typing import Any, cast
 
 import anyio
 import pytest
 from langchain_core.messages import AIMessageChunk
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import StreamMode
 
 from apr_agents.clock import MonotonicClock
 from apr_agents.engines.scripted import Reply, ScriptedEngine
@@ -24,9 +26,9 @@ SCRIPT: dict[str, Any] = {
 }
 
 
-def _parts(graph: Graph, mode: Any) -> Any:  # noqa: ANN401
+def _parts(graph: Graph, mode: StreamMode) -> AsyncGenerator[Any]:
     """What a graph streams in this mode, graphs inside included."""
-    return graph.astream(ASKED, config(), stream_mode=mode, subgraphs=True)
+    return cast("AsyncGenerator[Any]", graph.astream(ASKED, config(), stream_mode=mode, subgraphs=True))
 
 
 @pytest.fixture(params=["top", "inside", "saved"])
@@ -67,7 +69,7 @@ async def test_a_token_arrives_before_its_branch_ends(graph: Graph) -> None:
 
 
 @pytest.mark.parametrize("mode", ["messages", "custom"])
-async def test_leaving_the_stream_stops_every_branch(mode: Any) -> None:  # noqa: ANN401
+async def test_leaving_the_stream_stops_every_branch(mode: StreamMode) -> None:
     script = {**SCRIPT, "1.1": Reply("w " * 500, token_seconds=0.1), "1.2": Reply("v " * 500, token_seconds=0.1)}
     async with ScriptedEngine(by_turn(script), THREADWEAVER, clock=MonotonicClock()) as engine:
         graph = around(reasoning_node(engine, Settings(THREADWEAVER)), InMemorySaver())

@@ -24,7 +24,7 @@ from apr_agents.integrations.langgraph.steps import steps_graph
 from apr_agents.integrations.langgraph.workflow import through
 from apr_agents.runner.calls import Function, caller
 from tests.dsl.playing import question_in
-from tests.integrations.langgraph.graphs import config
+from tests.integrations.langgraph.graphs import Graph, config
 from tests.integrations.langgraph.lives import Diary, Life, begin, saved
 from tests.support.scripts import THREADWEAVER, block
 
@@ -103,7 +103,7 @@ async def test_a_run_through_the_graph_is_the_run_without_it() -> None:
     assert [request.context.text for request in other.requests] == [request.context.text for request in engine.requests]
 
 
-def node(workflow: Workflow = WORKFLOW, **given: Any) -> Any:  # noqa: ANN401
+def node(workflow: Workflow = WORKFLOW, **given: Any) -> Graph:
     return workflow_node(workflow, lambda: ScriptedEngine(says, THREADWEAVER), [note], **given)
 
 
