@@ -169,7 +169,7 @@ class Walk:
         self.recorder.open(Kind.retry)
         try:
             await shared.engine.clock.sleep_until(now + seconds)
-        except BaseException:
+        except BaseException:  # a cancellation, too: no span stays open
             self.recorder.close("cancelled")
             raise
         self.recorder.close()
@@ -186,7 +186,7 @@ class Walk:
         except EngineError:
             self._settle(text, "failed")
             raise
-        except BaseException:
+        except BaseException:  # a cancellation, too: what came is booked
             self._settle(text, "cancelled")
             raise
         self._settle(text, "done")

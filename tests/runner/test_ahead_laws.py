@@ -72,7 +72,7 @@ async def test_a_replayed_run_is_the_same_run(rule: JoinRule) -> None:
 
 @pytest.mark.parametrize("seed", range(300))
 async def test_it_can_be_cancelled_at_any_point(seed: int) -> None:
-    choices = random.Random(seed)  # noqa: S311
+    choices = random.Random(seed)
     scope, point = anyio.CancelScope(), choices.randrange(1, 120)
 
     def said(count: int) -> None:

@@ -21,7 +21,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tracers.context import register_configure_hook
@@ -90,10 +90,12 @@ class AgentAccount(BaseCallbackHandler):
     def on_retriever_start(self, serialized: dict[str, Any] | None, query: str, **given: Any) -> None:
         self._begin("tool", serialized, given)
 
-    def on_llm_start(self, serialized: dict[str, Any] | None, prompts: object, **given: Any) -> None:
+    def on_llm_start(self, serialized: dict[str, Any] | None, prompts: list[str], **given: Any) -> None:
         self._begin("model", serialized, given)
 
-    def on_chat_model_start(self, serialized: dict[str, Any] | None, messages: object, **given: Any) -> None:
+    def on_chat_model_start(
+        self, serialized: dict[str, Any] | None, messages: list[list[BaseMessage]], **given: Any
+    ) -> None:
         self._begin("model", serialized, given)
 
     def on_llm_new_token(self, token: object, *, run_id: UUID, chunk: object = None, **given: Any) -> None:

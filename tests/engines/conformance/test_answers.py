@@ -175,7 +175,7 @@ async def test_a_stream_that_is_left_frees_the_server(name: str, tmp_path: Path)
         async with under.engine.stream(request) as stream:
             async for _ in stream:
                 break
-        while await under.busy():  # noqa: ASYNC110 - a server sets no event
+        while await under.busy():  # noqa: ASYNC110  # a server sets no event
             await anyio.sleep(0.01)
         assert (await ask(under.engine, asked(subject, under, 5))).finish.usage.generated == 5
 

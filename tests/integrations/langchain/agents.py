@@ -12,6 +12,7 @@ from langchain_core.messages.ai import InputTokenDetails, UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool, StructuredTool
+from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from pydantic import ConfigDict
@@ -23,7 +24,9 @@ from apr_agents.paths import BranchPath
 from apr_agents.trace import Trace
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
-Node = Callable[[Any], Coroutine[Any, Any, Any]]
+State = Mapping[str, Any]
+"""What a node is given."""
+Node = Callable[[State], Coroutine[Any, Any, Any]]
 Step = Callable[[Any], Any] | Runnable[Any, Any]
 ASKED = {"messages": [("user", "What is it?")]}
 PROMPT = 7
@@ -52,7 +55,7 @@ class Paced(BaseChatModel):
         messages: list[BaseMessage],
         stop: list[str] | None = None,
         run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,  # noqa: ANN401
+        **kwargs: Any,
     ) -> ChatResult:
         if self.problem:
             raise ValueError(self.problem)
@@ -71,7 +74,7 @@ class Paced(BaseChatModel):
         messages: list[BaseMessage],
         stop: list[str] | None = None,
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
-        **kwargs: Any,  # noqa: ANN401
+        **kwargs: Any,
     ) -> ChatResult:
         await take(self.clock, self.seconds)
         return self._generate(messages)
@@ -84,7 +87,7 @@ async def take(clock: Clock, seconds: float) -> None:
 def asks(clock: Clock, *calls: tuple[float, int]) -> Node:
     """A node that asks models one after another: seconds and tokens of each call."""
 
-    async def node(state: Any) -> dict[str, Any]:  # noqa: ANN401
+    async def node(state: State) -> dict[str, Any]:
         for seconds, tokens in calls:
             await Paced(clock=clock, seconds=seconds, tokens=tokens).ainvoke("Go on")
         return {"messages": []}
@@ -92,7 +95,7 @@ def asks(clock: Clock, *calls: tuple[float, int]) -> Node:
     return node
 
 
-def idle(state: Any) -> dict[str, Any]:  # noqa: ANN401
+def idle(state: State) -> dict[str, Any]:
     """A node that does nothing."""
     return {"messages": []}
 
@@ -100,7 +103,7 @@ def idle(state: Any) -> dict[str, Any]:  # noqa: ANN401
 def calls(*tools: BaseTool) -> Node:
     """A node that has these tools called."""
 
-    async def node(state: Any) -> dict[str, Any]:  # noqa: ANN401
+    async def node(state: State) -> dict[str, Any]:
         wanted = [ToolCall(name=tool.name, args={}, id=tool.name) for tool in tools]
         return {"messages": [AIMessage("", tool_calls=wanted)]}
 
@@ -118,7 +121,9 @@ def tool_of(name: str, clock: Clock, seconds: float, model: BaseChatModel | None
     return StructuredTool.from_function(coroutine=use, name=name)
 
 
-def graph_of(*steps: Step | Mapping[str, Step], name: str = "agent", saver: Any = None) -> Graph:  # noqa: ANN401
+def graph_of(
+    *steps: Step | Mapping[str, Step], name: str = "agent", saver: BaseCheckpointSaver[Any] | None = None
+) -> Graph:
     """These one after another as nodes named by letters; those of a dict side by side, under its names."""
     built = StateGraph(MessagesState)
     before = [START]

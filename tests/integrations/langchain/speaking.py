@@ -31,12 +31,12 @@ def by_request(request: Request) -> str | Reply:
     return "Hello you, both hold" if "</Parallel>" in asked else PLAN
 
 
-def scripted(script: Script = FORKED, **options: Any) -> Callable[[], ScriptedEngine]:  # noqa: ANN401
+def scripted(script: Script = FORKED, **options: Any) -> Callable[[], ScriptedEngine]:
     """A function that makes an engine, as the model takes it."""
     return lambda: ScriptedEngine(script, THREADWEAVER, **options)
 
 
-def model_of(script: Script = FORKED, **options: Any) -> ParallelChatModel:  # noqa: ANN401
+def model_of(script: Script = FORKED, **options: Any) -> ParallelChatModel:
     """A model on this script; on a clock that does not wait for other threads, since its callers are some."""
     return ParallelChatModel(engine=scripted(script, clock=MonotonicClock()), **options)
 

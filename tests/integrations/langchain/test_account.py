@@ -13,6 +13,7 @@ from langgraph.func import entrypoint, task
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
 from langgraph.types import Send
+from typing_extensions import TypedDict
 
 from apr_agents.cli import main
 from apr_agents.clock import VirtualClock
@@ -22,6 +23,7 @@ from tests.integrations.langchain.agents import (
     CACHED,
     PROMPT,
     Paced,
+    State,
     accounted,
     asks,
     calls,
@@ -96,12 +98,16 @@ async def test_a_tool_node_runs_its_tools_side_by_side(clock: VirtualClock) -> N
     assert (report.tokens.generated, report.tokens.critical) == (14, 14)
 
 
+class Waiting(TypedDict):
+    seconds: float
+
+
 async def test_each_send_is_a_branch(clock: VirtualClock) -> None:
-    async def map_one(state: Any) -> dict[str, Any]:  # noqa: ANN401
+    async def map_one(state: Waiting) -> dict[str, Any]:
         await Paced(clock=clock, seconds=state["seconds"], tokens=1).ainvoke("Go on")
         return {"messages": []}
 
-    def spread(state: Any) -> list[Send]:  # noqa: ANN401
+    def spread(state: State) -> list[Send]:
         return [Send("map", {"seconds": seconds}) for seconds in (1, 2, 3)]
 
     built = StateGraph(MessagesState)
@@ -145,7 +151,7 @@ async def test_tasks_are_inside_the_entrypoint_that_called_them(clock: VirtualCl
 async def test_what_began_when_a_sibling_had_ended_is_after_it(clock: VirtualClock) -> None:
     """One lane of two calls beside one long call: the lane is the longer chain in tokens."""
 
-    async def lanes(state: Any) -> dict[str, Any]:  # noqa: ANN401
+    async def lanes(state: State) -> dict[str, Any]:
         async with anyio.create_task_group() as group:
             group.start_soon(asks(clock, (9, 1)), state)
             group.start_soon(asks(clock, (2, 40), (3, 50)), state)

@@ -16,14 +16,14 @@ from apr_agents.integrations.langchain import AgentAccount, account_run
 from apr_agents.integrations.langgraph import reasoning_node
 from apr_agents.runner import Settings
 from apr_agents.trace import Kind
-from tests.integrations.langchain.agents import ASKED, Paced, accounted, asks, checked, graph_of, take
+from tests.integrations.langchain.agents import ASKED, Paced, State, accounted, asks, checked, graph_of, take
 from tests.support.scripts import THREADWEAVER, block, closed
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.beta_decorator.LangChainBetaWarning")
 
 
 async def test_a_node_that_fails_is_named_and_ends_the_run(clock: VirtualClock) -> None:
-    async def fail(state: Any) -> None:  # noqa: ANN401
+    async def fail(state: State) -> None:
         await take(clock, 2)
         raise ValueError("no such thing")
 
@@ -36,7 +36,7 @@ async def test_a_node_that_fails_is_named_and_ends_the_run(clock: VirtualClock) 
 
 
 async def test_a_model_that_fails_or_tells_nothing_is_noted(clock: VirtualClock) -> None:
-    async def ask(state: Any) -> dict[str, Any]:  # noqa: ANN401
+    async def ask(state: State) -> dict[str, Any]:
         await Paced(clock=clock, seconds=1, tokens=None).ainvoke("Go on")
         broken = Paced(clock=clock, seconds=2, tokens=4, problem="overloaded")
         with pytest.raises(ValueError, match="overloaded"):
@@ -65,7 +65,7 @@ async def test_what_is_cancelled_ends_there(clock: VirtualClock) -> None:
 async def test_while_it_goes_on_what_is_open_ends_now(clock: VirtualClock) -> None:
     agent = AgentAccount(clock)
 
-    async def look(state: Any) -> dict[str, Any]:  # noqa: ANN401
+    async def look(state: State) -> dict[str, Any]:
         report = checked(agent)
         assert (report.ended, report.seconds.wall) == ("cancelled", 1)
         assert [branch.outcome for fork in report.forks for branch in fork.branches] == ["done", "cancelled"]
@@ -77,7 +77,7 @@ async def test_while_it_goes_on_what_is_open_ends_now(clock: VirtualClock) -> No
 
 
 async def test_waiting_for_a_person_is_human_time(clock: VirtualClock) -> None:
-    async def ask(state: Any) -> dict[str, Any]:  # noqa: ANN401
+    async def ask(state: State) -> dict[str, Any]:
         await take(clock, 1)
         interrupt("Is it so?")
         return {"messages": []}

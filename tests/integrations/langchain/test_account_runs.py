@@ -17,6 +17,7 @@ from tests.integrations.langchain.agents import (
     ASKED,
     Graph,
     Paced,
+    State,
     accounted,
     asks,
     checked,
@@ -31,7 +32,7 @@ from tests.support.scripts import THREADWEAVER, block, closed, slow
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.beta_decorator.LangChainBetaWarning")
 
 
-def reasoning(clock: VirtualClock, *functions: Any) -> Graph:  # noqa: ANN401
+def reasoning(clock: VirtualClock, *functions: Any) -> Graph:
     outlines = [f"@{function.name}" for function in functions]
     script = {"": [block("think", *outlines), Reply("so", token_seconds=2)], "1.1": slow("yes", 6)}
     return reasoning_node(lambda: ScriptedEngine(script, THREADWEAVER, clock=clock), Settings(THREADWEAVER), functions)
@@ -86,7 +87,7 @@ async def test_a_chat_model_of_ours_is_its_run(clock: VirtualClock) -> None:
         look = tool_of("look", clock, 1, Paced(clock=clock, seconds=7, tokens=100))
         model = ParallelChatModel(engine=engine, settings=Settings(THREADWEAVER)).bind_tools([look])
 
-        async def ask(state: Any) -> dict[str, Any]:  # noqa: ANN401
+        async def ask(state: State) -> dict[str, Any]:
             return {"messages": [await model.ainvoke(state["messages"])]}
 
         report = checked(await accounted(graph_of(asks(clock, (2, 10)), ask), clock))
@@ -106,7 +107,7 @@ async def test_two_runs_in_one_node_are_one_after_another(clock: VirtualClock) -
     async with ScriptedEngine(script, THREADWEAVER, clock=clock) as engine:
         model = ParallelChatModel(engine=engine, settings=Settings(THREADWEAVER))
 
-        async def twice(state: Any) -> dict[str, Any]:  # noqa: ANN401
+        async def twice(state: State) -> dict[str, Any]:
             return {"messages": [await model.ainvoke("one"), await model.ainvoke("two")]}
 
         report = checked(await accounted(graph_of(twice), clock))
@@ -116,7 +117,7 @@ async def test_two_runs_in_one_node_are_one_after_another(clock: VirtualClock) -
 def test_a_graph_that_is_invoked_in_threads_is_seen_whole() -> None:
     with model_of(by_request) as model:
 
-        def ask(state: Any) -> dict[str, Any]:  # noqa: ANN401
+        def ask(state: State) -> dict[str, Any]:
             return {"messages": [model.invoke(state["messages"])]}
 
         graph = graph_of(ask, {"x": ask, "y": ask})

@@ -39,7 +39,7 @@ def secret(a: int, user: Annotated[str, InjectedToolArg] = "nobody") -> str:
     return f"{a} {user}"
 
 
-def returning(result: Any) -> BaseTool:  # noqa: ANN401
+def returning(result: object) -> BaseTool:
     return StructuredTool.from_function(lambda: result, name="give", description="Give it.")
 
 
@@ -119,7 +119,7 @@ async def test_what_goes_wrong_is_one_line_that_the_model_can_read(
 
 
 @pytest.mark.parametrize(("schema", "name"), [(Place, "Place"), ({"title": "Place"}, "{'title': 'Place'}")])
-def test_a_schema_alone_is_refused(schema: Any, name: str) -> None:  # noqa: ANN401
+def test_a_schema_alone_is_refused(schema: type | dict[str, Any], name: str) -> None:
     with pytest.raises(UsageError, match=f"{name} is a schema, which nothing can run; give a tool or a function"):
         as_function(schema)
 

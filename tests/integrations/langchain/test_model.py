@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncGenerator
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import anyio
 import anyio.lowlevel
@@ -19,13 +19,15 @@ from apr_agents.integrations.langchain import ParallelChatModel
 from tests.integrations.langchain.speaking import JOINED, PLAN, by_request, model_of, scripted
 from tests.support.scripts import THREADWEAVER, block, closed
 
+Content = Literal["answer", "text"]
+
 
 def _sum(chunks: list[Any]) -> AIMessageChunk:
     return cast("AIMessageChunk", sum(chunks[1:], start=chunks[0]))
 
 
 @pytest.mark.parametrize(("content", "text"), [("answer", "both hold"), ("text", JOINED)])
-def test_a_message_is_a_run(content: Any, text: str) -> None:  # noqa: ANN401
+def test_a_message_is_a_run(content: Content, text: str) -> None:
     with model_of(content=content) as model:
         message = model.invoke("What is it?")
     assert message.text.strip() == text.strip()
@@ -40,7 +42,7 @@ def test_a_message_is_a_run(content: Any, text: str) -> None:  # noqa: ANN401
 
 
 @pytest.mark.parametrize("content", ["answer", "text"])
-async def test_chunks_sum_to_the_message(content: Any) -> None:  # noqa: ANN401
+async def test_chunks_sum_to_the_message(content: Content) -> None:
     with model_of(by_request, content=content) as model:
         whole = model.invoke("What is it?")
         streamed = _sum(list(model.stream("What is it?")))

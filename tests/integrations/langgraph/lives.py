@@ -6,11 +6,12 @@ import asyncio
 import multiprocessing
 import os
 import signal
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
@@ -25,7 +26,7 @@ from apr_agents.engines.scripted import Reply, ScriptedEngine
 from apr_agents.integrations.langgraph import reasoning_node
 from apr_agents.runner import Settings
 from apr_agents.runner.calls import caller
-from tests.integrations.langgraph.graphs import ASKED, answer, around, by_turn, config
+from tests.integrations.langgraph.graphs import ASKED, Graph, answer, around, by_turn, config
 from tests.support.scripts import block, closed
 
 NESTED = replace(load_dialect("threadweaver"), nests=True, name="nested")
@@ -92,6 +93,7 @@ class Begun:
         return found
 
 
+T = TypeVar("T")
 Work = Callable[[Life], Coroutine[Any, Any, dict[str, Any]]]
 
 
@@ -104,7 +106,7 @@ def begin(work: Work, life: Life) -> Begun:
     return Begun(process, here)
 
 
-def _live(work: Work, life: Life, there: Any) -> None:  # noqa: ANN401
+def _live(work: Work, life: Life, there: Connection) -> None:
     there.send(asyncio.run(work(life)))
     there.close()
 
@@ -137,7 +139,7 @@ class ToldSaver(BaseCheckpointSaver[str]):
     async def aput_writes(
         self,
         config: RunnableConfig,
-        writes: Any,  # noqa: ANN401
+        writes: Sequence[tuple[str, Any]],
         task_id: str,
         task_path: str = "",
     ) -> None:
@@ -152,14 +154,14 @@ class PostgresDiary(ToldSaver, AsyncPostgresSaver):
     """A server."""
 
 
-async def _told(diary: Diary, what: str, work: Awaitable[Any]) -> Any:  # noqa: ANN401
+async def _told(diary: Diary, what: str, work: Awaitable[T]) -> T:
     diary.write(f"storing {what}")
     found = await work
     diary.write(f"stored {what}")
     return found
 
 
-def _name(writes: Any) -> str:  # noqa: ANN401
+def _name(writes: Sequence[tuple[str, Any]]) -> str:
     named: list[str] = [value["name"] for _, value in writes if isinstance(value, dict) and "name" in value]
     return f"{named[0]}" if named else "writes"
 
@@ -204,7 +206,7 @@ def _answered(state: dict[str, Any]) -> bool:
     return bool(state) and isinstance(state["messages"][-1], AIMessage)
 
 
-def _node(life: Life, diary: Diary) -> Any:  # noqa: ANN401
+def _node(life: Life, diary: Diary) -> Graph:
     if life.engine == "embedded":
         return reasoning_node(lambda: ToldEngine(diary), Settings(load_dialect("threadweaver")))
 

@@ -84,7 +84,7 @@ class Reset:
 Act: TypeAlias = Whole | Head | Send | Raw | Pause | Hang | Until | End | Close | Reset
 
 
-async def play(exchange: Exchange, act: Act) -> None:  # noqa: C901 - a line for each act
+async def play(exchange: Exchange, act: Act) -> None:  # noqa: C901  # a line for each act
     match act:
         case Whole(status, body, headers):
             await exchange.respond(status, body, headers)
