@@ -8,11 +8,14 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 
 from benchmarks.chunks import CHUNKS, MODEL
+
+if TYPE_CHECKING:  # the bare reader loads no engine
+    from apr_agents.engines.base import Engine
 
 PROMPT = tuple(15 + n % 500 for n in range(1000))
 """The ids that every request has."""
@@ -118,7 +121,7 @@ async def litellm_alone(url: str, streams: int, rounds: int) -> list[Read]:
     return [await read(one, streams) for _ in range(rounds)]
 
 
-async def _through(engine: Any, streams: int, rounds: int) -> list[Read]:  # noqa: ANN401  # the bare reader imports none
+async def _through(engine: Engine, streams: int, rounds: int) -> list[Read]:
     """This engine's chunks, and nothing done with them."""
     from apr_agents.context import Context, Origin, Segment
     from apr_agents.engines.base import Request

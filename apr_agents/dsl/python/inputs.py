@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, cast, get_args, get_origin
 
 from apr_agents.dsl.inputs import Input
 from apr_agents.errors import UsageError
@@ -41,4 +41,4 @@ def _input(function: str, parameter: inspect.Parameter) -> Input:
     if parameter.default is parameter.empty:
         return found
     default: object = parameter.default
-    return replace(found, default=tuple(default) if isinstance(default, list) else default)  # pyright: ignore
+    return replace(found, default=tuple(cast("list[object]", default)) if isinstance(default, list) else default)
