@@ -27,6 +27,11 @@ class BranchPath:
         """The path one level up; the run is its own parent."""
         return BranchPath(self.steps[:-1])
 
+    def inside(self, other: BranchPath) -> bool:
+        """Whether this is a branch of a block of the other's, at whatever depth."""
+        depth = len(other.steps)
+        return len(self.steps) > depth and self.steps[:depth] == other.steps
+
     def __str__(self) -> str:
         """`2.3/1.4`: branch 4 of the first block inside branch 3 of the run's second block; the run is ``""``."""
         return self._text

@@ -27,6 +27,13 @@ def test_a_child_is_one_level_down(path: BranchPath, block: int, branch: int) ->
     assert path < child
 
 
+@given(paths, paths)
+def test_a_path_is_inside_those_above_it(path: BranchPath, other: BranchPath) -> None:
+    above = [BranchPath(path.steps[:depth]) for depth in range(path.depth)]
+    assert all(path.inside(one) and not one.inside(path) for one in above)
+    assert path.inside(other) == (other in above)
+
+
 def test_paths_are_ordered_by_number_and_not_by_text() -> None:
     written = ["1.10", "1.2", "1.2/3.1", "10.1", "2.1", ""]
     ordered = sorted(map(BranchPath.parse, written))

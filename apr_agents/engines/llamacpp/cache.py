@@ -6,11 +6,12 @@ links share tokens, so a branch of a long context is matched by walking links; o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from apr_agents.context import Context, ids_of
+from apr_agents.paths import BranchPath
 
 
 class Memory(Protocol):
@@ -19,6 +20,22 @@ class Memory(Protocol):
     def fork(self, source: int, target: int, tokens: int) -> None: ...
     def cut(self, sequence: int, tokens: int) -> bool: ...
     def drop(self, sequence: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Whose request it is."""
+
+    run: str
+    """`""`: of no run, so that nothing else is known to be of the same."""
+    path: BranchPath
+
+    def joins(self, other: User) -> bool:
+        """Whether the other was a branch that has joined, since this one goes on behind it."""
+        return bool(self.run) and self.run == other.run and other.path.inside(self.path)
+
+
+NOBODY: Final = User("", BranchPath())
 
 
 @dataclass(slots=True)
@@ -34,6 +51,8 @@ class Slot:
     """Whether a request is using it; it is parked otherwise, or empty."""
     used: int = 0
     """When it was last of use, in the cache's own count."""
+    user: User = NOBODY
+    """Whose request used it last."""
 
     @property
     def length(self) -> int:
@@ -110,7 +129,7 @@ class Cache:
         usable = min(common, wanted.length - 1)  # the last token is always evaluated: sampling needs its logits
         return usable if self._rewinds or usable == slot.length else 0
 
-    def take(self, wanted: Wanted) -> tuple[Slot, int] | None:
+    def take(self, wanted: Wanted, user: User = NOBODY) -> tuple[Slot, int] | None:
         """A sequence for a request, and how many tokens of what is wanted it holds already; None: all are busy."""
         source, tokens = self.best(wanted)
         target = self._target(source, tokens)
@@ -123,7 +142,7 @@ class Cache:
             self._memory.drop(target.sequence)
             tokens = 0
         target.base, target.extra = wanted.split(tokens)
-        target.busy = True
+        target.busy, target.user = True, user
         return target, tokens
 
     def _target(self, source: Slot | None, tokens: int) -> Slot | None:
@@ -162,9 +181,26 @@ class Cache:
             self.drop(oldest)
         return oldest is not None
 
+    def tidy(self, user: User, runs: Collection[str], spare: int) -> None:
+        """Drop what a request of this user makes useless: branches that have joined it; and of what other runs than
+        these left the oldest, until that is the newest alone or at most `spare` tokens."""
+        for slot in self._parked():
+            if user.joins(slot.user):
+                self.drop(slot)
+        idle = [slot for slot in self._parked() if slot.user.run not in runs]
+        held = sum(slot.length for slot in idle)
+        for slot in idle[:-1]:
+            if held <= spare:
+                break
+            held -= slot.length
+            self.drop(slot)
+
     def _oldest(self, spared: Slot | None) -> Slot | None:
-        parked = (slot for slot in self.slots if slot.length and not slot.busy and slot is not spared)
-        return min(parked, key=lambda slot: slot.used, default=None)
+        return next((slot for slot in self._parked() if slot is not spared), None)
+
+    def _parked(self) -> list[Slot]:
+        """Sequences that no request is using, first those that were of no use for longest."""
+        return sorted((slot for slot in self.slots if slot.length and not slot.busy), key=lambda slot: slot.used)
 
     def _touch(self, slot: Slot) -> None:
         self._now += 1

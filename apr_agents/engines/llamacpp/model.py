@@ -69,6 +69,13 @@ class Model:
         return not (self._api.llama_model_is_recurrent(self.handle) or self._api.llama_model_is_hybrid(self.handle))
 
     @cached_property
+    def spare(self) -> int:
+        """Tokens whose cached keys and values, of 16 bits, take as many bytes as the weights."""
+        width = self._api.llama_model_n_embd(self.handle) // max(1, self._api.llama_model_n_head(self.handle))
+        heads = self._api.llama_model_n_head_kv(self.handle) * self._api.llama_model_n_layer(self.handle)
+        return self._api.llama_model_size(self.handle) // max(1, 2 * 2 * width * heads)
+
+    @cached_property
     def adds_bos(self) -> bool:
         """Whether a prompt must begin with the beginning-of-text token."""
         return bool(self._api.llama_vocab_get_add_bos(self._vocab)) and self.bos is not None

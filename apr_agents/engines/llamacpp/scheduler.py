@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from apr_agents.clock import Clock
 from apr_agents.engines.base import Request
 from apr_agents.engines.llamacpp.bindings import Library
-from apr_agents.engines.llamacpp.cache import Cache, Wanted
+from apr_agents.engines.llamacpp.cache import Cache, User, Wanted
 from apr_agents.engines.llamacpp.decoder import DecodeFailed, Decoder, Piece
 from apr_agents.engines.llamacpp.handover import Handover, Letter, Mailbox
 from apr_agents.engines.llamacpp.job import Job
@@ -157,9 +157,13 @@ class Scheduler:
 
     def _start(self, job: Job, wanted: Wanted) -> bool:
         """Give a sequence to a request; False when all are busy. Raises EngineError for ids of another model."""
-        taken = self._cache.take(wanted)
+        user = User(job.request.run_id, job.request.path)
+        taken = self._cache.take(wanted, user)
         if taken is None:
             return False
+        if job.request.max_tokens:  # one that only warms is made while branches still run
+            # Attention passes over every cell in use at every step: those of the past may cost what the weights do.
+            self._cache.tidy(user, {other.request.run_id for other in self._mailboxes}, self._model.spare)
         slot, cached = taken
         pending = list(wanted.rest(slot.base)[len(slot.extra) :])
         job.start(slot, pending, cached, self._clock.now())

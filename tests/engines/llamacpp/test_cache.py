@@ -7,8 +7,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
 from apr_agents.context import Context, Origin, Segment
-from apr_agents.engines.llamacpp.cache import Cache, Slot, Wanted, common_prefix
+from apr_agents.engines.llamacpp.cache import Cache, Slot, User, Wanted, common_prefix
+from apr_agents.paths import BranchPath
 
+RUNS = ("", "one", "other")
+USERS = st.builds(User, st.sampled_from(RUNS), st.sampled_from(["", "1.1", "1.2", "1.2/1.1"]).map(BranchPath.parse))
 TOKENS = st.lists(st.integers(0, 1), min_size=1, max_size=4).map(tuple)
 
 
@@ -56,12 +59,12 @@ class CacheMachine(RuleBasedStateMachine):
     def begin_another(self, tokens: tuple[int, ...]) -> Context:
         return context(tokens)
 
-    @rule(wanted=contexts, generated=st.lists(st.integers(0, 1), max_size=2))
-    def take(self, wanted: Context, generated: list[int]) -> None:
+    @rule(wanted=contexts, generated=st.lists(st.integers(0, 1), max_size=2), user=USERS)
+    def take(self, wanted: Context, generated: list[int], user: User) -> None:
         request = Wanted(wanted, generated)
         free = sum(1 for slot in self.cache.slots if not slot.busy)
         _, best = self.cache.best(request)
-        taken = self.cache.take(request)
+        taken = self.cache.take(request, user)
         assert (taken is None) == (not free)
         if taken is not None:
             slot, tokens = taken
@@ -88,6 +91,19 @@ class CacheMachine(RuleBasedStateMachine):
         oldest = min(parked, key=lambda slot: slot.used, default=None)
         assert self.cache.evict() == (oldest is not None)
         assert oldest is None or not oldest.length
+
+    @rule(user=USERS, runs=st.sets(st.sampled_from(RUNS)), spare=st.integers(0, 9))
+    def tidy(self, user: User, runs: set[str], spare: int) -> None:
+        before = [(slot, slot.length) for slot in self.cache.slots if slot.length]
+        self.cache.tidy(user, runs, spare)
+        for slot, length in before:
+            joined = user.joins(slot.user)
+            if slot.busy or (slot.user.run in runs and not joined):
+                assert slot.length == length
+            elif joined:
+                assert not slot.length
+        idle = [slot for slot, _ in before if slot.length and not slot.busy and slot.user.run not in runs]
+        assert len(idle) <= 1 or sum(slot.length for slot in idle) <= spare
 
     @invariant()
     def what_is_said_to_be_held_is_held(self) -> None:
@@ -160,3 +176,27 @@ def test_the_sequence_that_was_of_no_use_for_longest_makes_room() -> None:
     cache.take(Wanted(contexts[0].extend(Segment("", (5,), Origin.header))))
     assert cache.take(Wanted(context((9, 9)))) == (slots[1], 0)
     assert [slot.length for slot in slots] == [2, 0, 2]
+
+
+def test_branches_are_forgotten_when_what_they_joined_goes_on() -> None:
+    contexts = {path: context((place, place)) for place, path in enumerate(["", "1.1", "1.1/2.3", "2.1"])}
+    cache, slots = held_cache(*contexts.values())
+    for path, slot in zip(contexts, slots, strict=True):
+        slot.user = User("run", BranchPath.parse(path))
+    for other in (User("another", BranchPath()), User("", BranchPath()), User("run", BranchPath.parse("2.1"))):
+        cache.tidy(other, {"run"}, 0)
+        assert all(slot.length for slot in slots)
+    cache.tidy(User("run", BranchPath.parse("1.1")), {"run"}, 0)
+    assert [slot.length for slot in slots] == [2, 2, 0, 2]
+    cache.tidy(User("run", BranchPath()), {"run"}, 0)
+    assert [slot.length for slot in slots] == [2, 0, 0, 0]
+
+
+def test_runs_of_the_past_keep_what_is_spare_and_always_the_newest() -> None:
+    cache, slots = held_cache(*(context((place,) * 4) for place in range(4)))
+    for place, slot in enumerate(slots):
+        slot.user = User(f"run {place}", BranchPath())
+    cache.tidy(User("now", BranchPath()), {"now", "run 0"}, 9)
+    assert [slot.length for slot in slots] == [4, 0, 4, 4]
+    cache.tidy(User("now", BranchPath()), {"now"}, 0)
+    assert [slot.length for slot in slots] == [0, 0, 0, 4]
