@@ -37,7 +37,8 @@ async def test_a_branch_that_forked_finds_its_prefix_again(ahead: bool) -> None:
         result = await run(engine, "Numbers: 3 8 12 5 7 Target: 40", settings)
     assert any(branch.path.count("/") for branch in result.trace.branches)
     tokens = account(result.trace).tokens
-    assert tokens.reused == tokens.reused_of > 0
+    assert tokens.reused
+    assert tokens.reused == tokens.reused_of
 
 
 async def test_a_branch_is_kept_until_what_it_joins_says_more(small: Path) -> None:
