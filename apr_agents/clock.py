@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import Protocol
 
@@ -82,6 +81,8 @@ class VirtualClock:
 
 async def _quiet() -> None:
     """Return when no task can go on and no worker thread is at work. Raises UsageError on foreign event loops."""
+    import asyncio  # an eighth of the package's import, and loaded where there is a loop
+
     # No public name says whether a loop has anything left to do; to count idle passes would only be a guess.
     ready = getattr(asyncio.get_running_loop(), "_ready", None)
     if ready is None:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import suppress
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Final, Literal, cast, get_args, get_origin, get_type_hints
-
-import yaml
 
 from apr_agents.dialects.check import contradictions
 from apr_agents.dialects.dialect import Dialect, Tags
@@ -60,7 +56,9 @@ def _read_file(file: Path) -> Dialect:
 
 def read_dialect(text: str, file: str) -> Dialect:
     """The dialect that this YAML text holds; `file` is the name for errors. Raises DialectError."""
-    data = _entries(_document(text, file), "", file)
+    from apr_agents.dialects.document import entries  # PyYAML would be a tenth of the package's import
+
+    data = entries(text, file)
     tags = data.get("tags")
     if "tags" in data and not isinstance(tags, dict):
         raise DialectError(f"{file}: tags: is {_shown(tags)}; give a mapping of tag names to tags")
@@ -72,49 +70,6 @@ def read_dialect(text: str, file: str) -> Dialect:
     for problem in contradictions(dialect):
         raise DialectError(f"{file}: {problem}")
     return dialect
-
-
-def _document(text: str, file: str) -> yaml.MappingNode:
-    """The YAML text as nodes, which know their places and their duplicate keys."""
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "nested too deep"
-        raise DialectError(f"{file}{line}: not YAML: {problem}") from error
-    if not isinstance(node, yaml.MappingNode):
-        raise DialectError(f"{file}: not a mapping of keys to values; see the shipped dialects")
-    return node
-
-
-def _entries(node: yaml.MappingNode, prefix: str, file: str) -> dict[str, object]:
-    """A mapping of scalars, and of one mapping more inside `tags`. Raises for a key that comes twice."""
-    found: dict[str, object] = {}
-    for key_node, value_node in _pairs(node):
-        key = f"{prefix}{key_node.value}"
-        place = f"{file}:{key_node.start_mark.line + 1}"
-        if str(key_node.value) in found:
-            raise DialectError(f"{place}: {key}: comes twice; remove one")
-        if isinstance(value_node, yaml.MappingNode) and key == "tags":
-            found[key] = _entries(value_node, "tags.", file)
-        elif isinstance(value_node, yaml.ScalarNode):
-            found[str(key_node.value)] = _scalar(value_node)
-        else:
-            raise DialectError(f"{place}: {key}: is a list or a mapping; give one value")
-    return found
-
-
-def _pairs(node: yaml.MappingNode) -> Iterator[tuple[yaml.Node, yaml.Node]]:
-    return iter(cast("list[tuple[yaml.Node, yaml.Node]]", node.value))
-
-
-def _scalar(node: yaml.ScalarNode) -> object:
-    """The value as YAML reads it; what is neither a number, a truth value nor null is its text."""
-    if node.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:bool", "tag:yaml.org,2002:null"):
-        with suppress(ValueError, KeyError):
-            return yaml.SafeLoader("").construct_object(node)
-    return str(node.value)
 
 
 def _typed(cls: type, data: dict[str, object], required: tuple[str, ...], prefix: str, file: str) -> dict[str, Any]:
