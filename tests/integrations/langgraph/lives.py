@@ -111,21 +111,30 @@ def _live(work: Work, life: Life, there: Connection) -> None:
     there.close()
 
 
+BORN = "born"
+"""The first line of each life, which does not count."""
+
+
 class Diary:
     """What happens in one process; its mutable state is how many lines it has written."""
 
     def __init__(self, life: Life) -> None:
         self._life = life
         self._lines = 0
+        self._append(BORN)
 
     def write(self, line: str) -> None:
-        """Append a line, in one write; the last one that this process may write kills it."""
-        file = os.open(self._life.diary, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        os.write(file, f"{line}\n".encode())
-        os.close(file)
+        """Append a line; the last one that this process may write kills it."""
+        self._append(line)
         self._lines += 1
         if self._lines == self._life.kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
+
+    def _append(self, line: str) -> None:
+        """In one write, so that lines of tasks and threads do not mix."""
+        file = os.open(self._life.diary, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        os.write(file, f"{line}\n".encode())
+        os.close(file)
 
 
 class ToldSaver(BaseCheckpointSaver[str]):
