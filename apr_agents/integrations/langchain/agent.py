@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from apr_agents.integrations.langchain.seen import Seen, forest, together, waited_for
+from apr_agents.integrations.langchain.seen import Heard, Seen, forest, together, waited_for
 from apr_agents.integrations.langchain.writing import Writer, below, ends_of
 from apr_agents.runner.run import ANSWERED
 from apr_agents.trace import Branch, Edge, Kind, Span, Trace
@@ -118,7 +118,7 @@ class _Composer:
 
     def _content(self, one: Seen, path: str, delay: float) -> float:
         if one.heard:
-            return self._run(one, path, delay)
+            return self._run(one, one.heard, path, delay)
         if one.kind != "model":
             return self._inside(one, one.inside, path, Kind.call, delay)
         self.models.append(one)
@@ -142,21 +142,18 @@ class _Composer:
         self.writer.come(path, tuple(ends))
         return max(delays)
 
-    def _run(self, one: Seen, path: str, delay: float) -> float:
+    def _run(self, one: Seen, heard: Heard, path: str, delay: float) -> float:
         """Write a run of ours with what is around it."""
-        assert one.heard is not None  # noqa: S101  # asked for such only
-        trace, ended = one.heard.trace, one.heard.at.seconds
+        trace, ended = heard.trace, heard.at.seconds
         start = max(one.begun.seconds, ended - trace.wall)
         self._own(path, Kind.client, one.begun.seconds, start, delay)
-        delay += self._graft(one, path, ended - trace.wall, start + delay - self._zero)
+        delay += self._graft(one, trace, path, ended - trace.wall, start + delay - self._zero)
         delay += start + trace.wall - ended
         self._own(path, Kind.client, ended, one.ended.seconds, delay, one)
         return delay
 
-    def _graft(self, one: Seen, path: str, told: float, at: float) -> float:
+    def _graft(self, one: Seen, trace: Trace, path: str, told: float, at: float) -> float:
         """Write a run whose start was told as one moment and is written at another; the delay that arose in it."""
-        assert one.heard is not None  # noqa: S101  # asked for such only
-        trace = one.heard.trace
         rooted = self.writer.facts(trace, path)
         ids: dict[str, str] = {}
         late: dict[str, float] = {}

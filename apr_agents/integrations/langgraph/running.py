@@ -8,7 +8,6 @@ from typing import Any, cast
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import get_async_callback_manager_for_config
 from langgraph.graph import END, START, StateGraph
-from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import StreamWriter
 from typing_extensions import TypedDict
 
@@ -18,6 +17,7 @@ from apr_agents.integrations.langchain.hearing import tell_trace
 from apr_agents.integrations.langgraph.messages import facts_of, message_of
 from apr_agents.integrations.langgraph.tasks import Tasks
 from apr_agents.integrations.langgraph.telling import Teller
+from apr_agents.integrations.langgraph.wrapping import Graph
 from apr_agents.runner import RunResult, Settings, stream
 from apr_agents.runner.run import LiveRun
 
@@ -46,7 +46,7 @@ class _Run(TypedDict, total=False):
     """What the message is made from: plain JSON values."""
 
 
-def run_graph(name: str) -> CompiledStateGraph[Any, Any, Any, Any]:
+def run_graph(name: str) -> Graph:
     """The graph of one run."""
     built = StateGraph(cast("Any", _Run))
     built.add_node("run", cast("Any", _run))

@@ -12,7 +12,6 @@ from typing import Annotated, Any, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END, START, StateGraph
-from langgraph.graph.state import CompiledStateGraph
 from typing_extensions import TypedDict
 
 from apr_agents.dsl.interpret import bind, decided, run_step, started
@@ -22,8 +21,8 @@ from apr_agents.dsl.spec import Repeat, Step, When, Workflow
 from apr_agents.dsl.values import Value
 from apr_agents.integrations.langgraph.functions import Bubbled
 from apr_agents.integrations.langgraph.running_steps import Running, running_in
+from apr_agents.integrations.langgraph.wrapping import Graph
 
-Graph = CompiledStateGraph[Any, Any, Any, Any]
 Act = Callable[[Running, "Steps"], Any]
 
 

@@ -45,9 +45,10 @@ def declare_torchvision_operators() -> None:
 
     Its wheels hold a CUDA build, whose compiled half does not load beside a CPU build of torch.
     """
+    signature = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"  # torchvision's own
     for name in ("nms", "qnms"):
         with suppress(RuntimeError):  # it did load, and has declared its own
-            torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+            torch.library.define(f"torchvision::{name}", signature)
 
 
 def stand_in_for_kernels() -> None:
