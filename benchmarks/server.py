@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from apr_agents.errors import UsageError
-from tests.sglang.serve import ENVIRONMENT, LOGS, ROOT, START_SECONDS, Servers, free_ports, well_set
+from tests.sglang.serve import ENVIRONMENT, LOGS, ROOT, START_SECONDS, Servers, well_set
+from tests.support.ports import free_ports
 
 REQUESTS = ("--max-running-requests", "160")
 """As many at once as a block here has branches, and more."""
@@ -52,11 +53,10 @@ def serving(spec: str, processor: Path | None = None) -> Generator[Served]:
     if not (ROOT / ENVIRONMENT / ".ready").exists():
         raise UsageError(f"engine {spec}: there is no server; give an address, or build one with `make sglang-cpu`")
     LOGS.mkdir(parents=True, exist_ok=True)
-    (port,) = free_ports(1)
-    started = well_set(port)
+    started = well_set(*free_ports(2))
     running = Servers()
     try:
-        server = running.start("benchmark", port, replace(started, command=(*started.command, *REQUESTS)))
+        server = running.start("benchmark", replace(started, command=(*started.command, *REQUESTS)))
         server.wait_until_ready(time.monotonic() + START_SECONDS)
         yield Served(f"{kind}:{server.url}", (ROOT / ENVIRONMENT / "scripted_processor.json").read_text())
     finally:

@@ -22,7 +22,8 @@ from apr_agents.engines.sglang import SGLangEngine
 from benchmarks.facts import machine, today
 from benchmarks.gpu.model import SHAPES, write_model
 from benchmarks.gpu.runs import Case, Tell, fixed_lengths, grid
-from tests.sglang.serve import DEPLOYED, LOGS, ROOT, START_SECONDS, Servers, Started, free_ports
+from tests.sglang.serve import DEPLOYED, LOGS, ROOT, START_SECONDS, Servers, Started, meeting_at
+from tests.support.ports import free_ports
 
 RESULTS = ROOT / "benchmarks" / "results"
 LAUNCHERS = {"8b": "-m sglang.launch_server", "tiny": str(DEPLOYED / "cpu" / "launch.py")}
@@ -85,11 +86,11 @@ def server(shape: str, python: Path) -> Generator[str]:
     """The address of a server of this shape, as operators start it; its log is shown when it does not start."""
     LOGS.mkdir(parents=True, exist_ok=True)
     model = write_model(ROOT / "build" / f"model-{shape}", SHAPES[shape])
-    (port,) = free_ports(1)
+    port, inner_port = free_ports(2)
     command = (str(DEPLOYED / "launch.sh"), str(model), "--load-format", "dummy", "--served-model-name", shape)
     environment = {"SGLANG_PORT": str(port), "SGLANG_LAUNCHER": f"{python} {LAUNCHERS[shape]}"}
     running = Servers()
-    process = running.start(f"gpu-{shape}", port, Started(command, environment))
+    process = running.start(f"gpu-{shape}", Started(port, (*command, *meeting_at(inner_port)), environment))
     try:
         process.wait_until_ready(time.monotonic() + 3 * START_SECONDS)
         yield process.url

@@ -10,17 +10,18 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
+
+from tests.support.ports import free_ports
 
 ROOT = Path(__file__).parents[2]
 LOGS = ROOT / "build" / "sglang"
@@ -41,6 +42,7 @@ SHOWN_COLUMNS = 300
 class Started:
     """How a server is started."""
 
+    port: int
     command: Sequence[str]
     environment: Mapping[str, str]
     """What its environment has beside ours."""
@@ -51,9 +53,9 @@ class Started:
 class Process:
     """A server that was started; its log is in `LOGS`."""
 
-    def __init__(self, name: str, port: int, started: Started) -> None:
+    def __init__(self, name: str, started: Started) -> None:
         self.name = name
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = f"http://127.0.0.1:{started.port}"
         self.log = LOGS / f"{name}.log"
         self._workers = started.workers
         with self.log.open("wb") as log:
@@ -117,8 +119,8 @@ class Servers:
     def __init__(self) -> None:
         self.started: list[Process] = []
 
-    def start(self, name: str, port: int, started: Started) -> Process:
-        process = Process(name, port, started)
+    def start(self, name: str, started: Started) -> Process:
+        process = Process(name, started)
         self.started.append(process)
         return process
 
@@ -156,25 +158,25 @@ def start_all(running: Servers) -> Mapping[str, str]:
 
 
 def _start_all(running: Servers) -> Mapping[str, str]:
-    ports = free_ports(8)
+    ports = iter(free_ports(12))
     single, first, second = (
-        running.start(name, port, well_set(port))
-        for name, port in zip(("single", "worker-1", "worker-2"), ports, strict=False)
+        running.start(name, well_set(next(ports), next(ports))) for name in ("single", "worker-1", "worker-2")
     )
-    misset = running.start("misset", ports[3], wrongly_set(ports[3]))
+    misset = running.start("misset", wrongly_set(next(ports), next(ports)))
     deadline = time.monotonic() + START_SECONDS
     for process in tuple(running.started):
         process.wait_until_ready(deadline)
     workers = (first.url, second.url)
-    manual = running.start("router", ports[4], router("manual", ports[4], ports[5], workers))
-    cache_aware = running.start("router-cache-aware", ports[6], router("cache_aware", ports[6], ports[7], workers))
+    metrics_port = next(ports)
+    manual = running.start("router", router("manual", next(ports), metrics_port, workers))
+    cache_aware = running.start("router-cache-aware", router("cache_aware", next(ports), next(ports), workers))
     for process in (manual, cache_aware):
         process.wait_until_ready(deadline)
     return {
         "APR_SGLANG_URL": single.url,
         "APR_SGLANG_WORKER_URLS": " ".join(workers),
         "APR_SGLANG_ROUTER_URL": manual.url,
-        "APR_SGLANG_ROUTER_METRICS_URL": f"http://127.0.0.1:{ports[5]}",
+        "APR_SGLANG_ROUTER_METRICS_URL": f"http://127.0.0.1:{metrics_port}",
         "APR_SGLANG_CACHE_AWARE_URL": cache_aware.url,
         "APR_SGLANG_MISSET_URL": misset.url,
         "APR_SGLANG_PROCESSOR": str(ROOT / ENVIRONMENT / "scripted_processor.json"),
@@ -185,16 +187,23 @@ SERVED = ("--served-model-name", "countdown", "--enable-custom-logit-processor")
 """The flags of every server here; only a test's server may run code that its clients send."""
 
 
-def well_set(port: int) -> Started:
+def well_set(port: int, inner_port: int) -> Started:
     """A server as operators start it."""
+    command = (str(DEPLOYED / "launch.sh"), str(MODEL), *SERVED, *meeting_at(inner_port))
     environment = {"SGLANG_PORT": str(port), "SGLANG_LAUNCHER": f"{PYTHON} {DEPLOYED / 'cpu' / 'launch.py'}"}
-    return Started((str(DEPLOYED / "launch.sh"), str(MODEL), *SERVED), environment)
+    return Started(port, command, environment)
 
 
-def wrongly_set(port: int) -> Started:
+def wrongly_set(port: int, inner_port: int) -> Started:
     """A server with all that one server on a CPU can have wrong at once: SGLang's own settings, and two more."""
     launcher = (str(PYTHON), str(DEPLOYED / "cpu" / "launch.py"), "--model-path", str(MODEL), "--port", str(port))
-    return Started((*launcher, *SERVED, "--strip-thinking-cache", "--disable-radix-cache"), {})
+    wrong = ("--strip-thinking-cache", "--disable-radix-cache")
+    return Started(port, (*launcher, *SERVED, *meeting_at(inner_port), *wrong), {})
+
+
+def meeting_at(inner_port: int) -> tuple[str, ...]:
+    """Where a server's own processes meet. Left to itself, SGLang finds a port long before it listens there."""
+    return ("--nccl-port", str(inner_port))
 
 
 def router(policy: str, port: int, metrics_port: int, workers: Sequence[str]) -> Started:
@@ -205,16 +214,7 @@ def router(policy: str, port: int, metrics_port: int, workers: Sequence[str]) ->
         "ROUTER_METRICS_PORT": str(metrics_port),
         "SGLANG_ROUTER": f"{PYTHON} -m sglang_router.launch_router",
     }
-    return Started((str(DEPLOYED / "router.sh"), *workers), environment, len(workers))
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of this machine that nobody listens on now."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
+    return Started(port, (str(DEPLOYED / "router.sh"), *workers), environment, len(workers))
 
 
 def run(command: Sequence[str], environment: Mapping[str, str]) -> int:

@@ -39,7 +39,7 @@ def test_it_works(words: list[str], url: str, monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_server_here_is_started_as_it_says() -> None:
     (launched,) = (words for words in commands() if words[0] != "apr")
-    started = well_set(30000)
+    started = well_set(30000, 30001)
     setting, script, model, *flags = launched
     assert setting == f"SGLANG_LAUNCHER={started.environment['SGLANG_LAUNCHER']}"
     assert [script, str(ROOT / model)] == list(started.command[:2])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,8 @@ from typing import Any
 
 import pytest
 from langgraph_cli.config import validate_config_file
+
+from tests.support.ports import free_ports
 
 ROOT = Path(__file__).parents[3]
 CONFIG = ROOT / "integrations" / "langgraph" / "langgraph.json"
@@ -31,9 +32,7 @@ def test_the_configuration_is_valid() -> None:
 @pytest.fixture
 def served(tmp_path: Path) -> Generator[str]:
     """The address of `langgraph dev`."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     # It finds graphs from where it runs, and writes there: a folder of its own, that looks like ours.
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     folder = tmp_path / "integrations" / "langgraph"
