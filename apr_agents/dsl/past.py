@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from apr_agents.dsl.checked import Checked
 from apr_agents.dsl.frame import Frame
+from apr_agents.dsl.values import Value
 from apr_agents.errors import ContextError
 from apr_agents.runner.recorder import Records
 from apr_agents.runner.spent import requests_of, retries_of, tokens_of
@@ -21,11 +22,54 @@ Extent = tuple[tuple[int, int, int], int]
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
-    """What one step of the run's own recorded, and where its counters stood behind it."""
+class Given:
+    """What one step gave: its value, and what got names. Nothing is in it twice, since all of it is stored."""
 
-    records: Records
     texts: tuple[str, ...]
+    """What was written."""
+    value: Value
+    """The step's own; null where it is elsewhere."""
+    source: Literal["own", "text", "before"]
+    """Where the step's value is: here, the last of its texts, or the value of the step before."""
+    named: tuple[str, ...]
+    """The names that the value got."""
+    others: Mapping[str, Value]
+    """Other values that got names."""
+
+    @classmethod
+    def of(cls, texts: tuple[str, ...], value: Value, before: Value, names: Mapping[str, Value]) -> Given:
+        """`before`: the value of the step before; `names`: all that got a name, with its value."""
+        source = "text" if texts and same(texts[-1], value) else "before" if same(before, value) else "own"
+        named = tuple(name for name, one in names.items() if same(one, value))
+        others = {name: one for name, one in names.items() if name not in named}
+        return cls(texts, value if source == "own" else None, source, named, others)
+
+    def result(self, before: Value) -> Value:
+        """The step's value."""
+        match self.source:
+            case "own":
+                return self.value
+            case "text":
+                return self.texts[-1]
+            case "before":
+                return before
+
+    def names(self, result: Value) -> dict[str, Value]:
+        """All that got a name, with its value."""
+        return {**self.others, **dict.fromkeys(self.named, result)}
+
+
+def same(one: Value, other: Value) -> bool:
+    """Whether the one may stand for the other where values are stored: not as 1 is equal to true, or to 1.0."""
+    return one is other or (isinstance(one, str) and one == other)
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What one step of the run's own gave and recorded, and where its counters stood behind it."""
+
+    given: Given
+    records: Records
     blocks: int
     requests: int
     verdict: tuple[str, Checked] | None
@@ -50,21 +94,28 @@ def extent(frame: Frame) -> Extent:
     return frame.recorder.extent(), len(frame.texts)
 
 
-def past(frame: Frame, since: Extent) -> Past:
-    """What a frame has behind this extent."""
-    texts = tuple(frame.texts[since[1] :])
-    return Past(frame.recorder.records(since[0]), texts, frame.blocks, frame.requests, frame.verdict)
+def past(frame: Frame, since: Extent, given: Given) -> Past:
+    """What a frame recorded behind this extent, in a step that gave this."""
+    return Past(given, frame.recorder.records(since[0]), frame.blocks, frame.requests, frame.verdict)
 
 
-def relive(frame: Frame, step: Past) -> None:
-    """Bring a frame to where it was behind a step of another process."""
+def texts_since(frame: Frame, since: Extent) -> tuple[str, ...]:
+    """What a frame wrote behind this extent."""
+    return tuple(frame.texts[since[1] :])
+
+
+def relive(frame: Frame, step: Past, before: Value) -> Value:
+    """Bring a frame to where it was behind a step of another process; the step's value. `before`: of the one before."""
     spans = step.records.spans
     tokens = tokens_of(spans)
     frame.shared.ledger.restore(tokens, len(step.records.branches), requests_of(spans), retries_of(spans))
     frame.deadline -= frame.recorder.resume(step.records)
     frame.allowance -= tokens
     frame.blocks, frame.requests, frame.verdict = step.blocks, step.requests, step.verdict
-    frame.before += step.texts
+    frame.before += step.given.texts
+    result = step.given.result(before)
+    frame.values |= step.given.names(result)
+    return result
 
 
 @cache

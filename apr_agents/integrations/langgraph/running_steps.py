@@ -9,7 +9,7 @@ from typing import Any, cast
 from langchain_core.runnables import RunnableConfig
 
 from apr_agents.dsl.frame import Frame
-from apr_agents.dsl.past import Extent, Past, extent, past, relive
+from apr_agents.dsl.past import Extent, Given, Past, extent, past, relive, same, texts_since
 from apr_agents.dsl.spec import Call, Select, Step
 from apr_agents.dsl.values import Value
 from apr_agents.errors import UsageError
@@ -21,20 +21,26 @@ RUNNING = "__apr_running"
 
 
 class Running:
-    """A run whose steps are nodes. Its mutable state is the frame, and how many steps it knows to have passed."""
+    """A run whose steps are nodes.
+
+    Its mutable state is the frame, the last step's value, how many steps it knows to have passed, and what it knew when
+    the present one began.
+    """
 
     def __init__(self, frame: Frame) -> None:
         self.frame = frame
+        self.value: Value = None
         self._shared = frame.shared
         self._passed = 0
         self._known: dict[str, Value] = {}
+        self._before: Value = None
         self._kept = False
 
     async def enter(self, state: Mapping[str, Any], step: Step | None, config: RunnableConfig) -> None:
         """A node begins: what earlier processes did is brought in, and its branches become tasks of this graph."""
         self.catch_up(state)
         self._kept = saver_of(config) is not None
-        self._known = dict(self.frame.values)
+        self._known, self._before = dict(self.frame.values), self.value
         self.frame.shared = self._shared
         if isinstance(step, (Call, Select)):
             return
@@ -47,23 +53,24 @@ class Running:
     def catch_up(self, state: Mapping[str, Any]) -> None:
         """Bring in the steps that other processes did."""
         steps = state.get("past", [])
-        for step in steps[self._passed :]:
-            relive(self.frame, Past.from_json(step))
+        for stored in steps[self._passed :]:
+            self.value = relive(self.frame, Past.from_json(stored), self.value)
         self._passed = len(steps)
-        self.frame.values |= state.get("values", {})
 
     def extent(self) -> Extent | None:
         """How far the run has come; None where nothing is kept."""
         return extent(self.frame) if self._kept else None
 
     def leave(self, since: Extent | None) -> dict[str, Any]:
-        """A node has ended: the values that it gave, and what it recorded where that is kept."""
-        values = self.frame.values
-        new = {name: value for name, value in values.items() if name not in self._known or self._known[name] != value}
+        """A node has ended: what it gave and recorded, where that is kept."""
         if since is None:
-            return {"values": new}
+            return {}
         self._passed += 1
-        return {"values": new, "past": [past(self.frame, since).to_json()]}
+        values = self.frame.values
+        known = self._known
+        new = {name: value for name, value in values.items() if name not in known or not same(value, known[name])}
+        given = Given.of(texts_since(self.frame, since), self.value, self._before, new)
+        return {"past": [past(self.frame, since, given).to_json()]}
 
 
 def running_in(config: RunnableConfig) -> Running:

@@ -5,12 +5,13 @@ A fork or a map with its join is one node, whose branches go through the driver:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Annotated, Any, cast
 
 from langchain_core.runnables import RunnableConfig
+from langgraph.channels import DeltaChannel
 from langgraph.graph import END, START, StateGraph
 from typing_extensions import TypedDict
 
@@ -18,35 +19,38 @@ from apr_agents.dsl.interpret import bind, decided, run_step, started
 from apr_agents.dsl.kinds import kind_key
 from apr_agents.dsl.places import Path
 from apr_agents.dsl.spec import Repeat, Step, When, Workflow
-from apr_agents.dsl.values import Value
 from apr_agents.integrations.langgraph.functions import Bubbled
 from apr_agents.integrations.langgraph.running_steps import Running, running_in
 from apr_agents.integrations.langgraph.wrapping import Graph
 
-Act = Callable[[Running, "Steps"], Any]
+_WHOLE = 1_000
+"""Behind how many nodes all of the past is stored once more, so that a resume need not read all that came before."""
 
 
-def _merged(one: Mapping[str, Value], other: Mapping[str, Value]) -> dict[str, Value]:
+def _merged(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
     return {**one, **other}
 
 
-def _appended(one: Sequence[Any], other: Sequence[Any]) -> list[Any]:
-    return [*one, *other]
+def _appended(one: Sequence[Any], others: Sequence[Sequence[Any]]) -> list[Any]:
+    return [*one, *chain.from_iterable(others)]
 
 
 class Steps(TypedDict, total=False):
     """What the graph keeps between its nodes: plain JSON values."""
 
-    values: Annotated[dict[str, Any], _merged]
-    """By name."""
-    value: Any
-    """Of the last step."""
     way: str
     """Where the last condition leads."""
     rounds: Annotated[dict[str, int], _merged]
     """How many rounds each repetition has left."""
-    past: Annotated[list[Any], _appended]
-    """What each node recorded, for a process that resumes the run."""
+    past: Annotated[list[Any], DeltaChannel(_appended, snapshot_frequency=_WHOLE)]
+    """What each node gave and recorded, for a process that resumes the run. A checkpoint has no copy of it: LangGraph
+    puts it together from what each node wrote."""
+
+
+Kept = dict[str, Any]
+"""What a node puts into the graph's state."""
+Act = Callable[[Running, Steps], Awaitable[Kept]]
+"""What a node does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,18 +105,20 @@ class _Building:
         if isinstance(step, Repeat):
             return self._repeat(path, step)
 
-        async def act(running: Running, state: Steps) -> dict[str, Any]:
+        async def act(running: Running, state: Steps) -> Kept:
             del state
-            return {"value": await run_step(running.frame, path, step)}
+            running.value = await run_step(running.frame, path, step)
+            return {}
 
         name = _name(path, kind_key(type(step)))
         self._node(name, act, step)
         return Ends(name, ((name, None),))
 
     def _when(self, path: Path, step: When) -> Ends:
-        async def act(running: Running, state: Steps) -> dict[str, Any]:
+        async def act(running: Running, state: Steps) -> Kept:
             del state
-            return {"value": None, "way": "then" if decided(running.frame, (*path, "when"), step) else "else"}
+            running.value = None
+            return {"way": "then" if decided(running.frame, (*path, "when"), step) else "else"}
 
         name = _name(path, "when")
         self._node(name, act, step)
@@ -129,11 +135,12 @@ class _Building:
     def _repeat(self, path: Path, step: Repeat) -> Ends:
         name, again = _name(path, "repeat"), _name(path, "until")
 
-        async def act(running: Running, state: Steps) -> dict[str, Any]:
+        async def act(running: Running, state: Steps) -> Kept:
             del state
+            running.value = None
             return {"rounds": {name: started(running.frame, path, step)}}
 
-        async def look(running: Running, state: Steps) -> dict[str, Any]:
+        async def look(running: Running, state: Steps) -> Kept:
             left = state.get("rounds", {})[name] - 1
             over = decided(running.frame, (*path, "until"), step) or left < 1
             return {"rounds": {name: left}, "way": "done" if over else "again"}
@@ -151,8 +158,9 @@ class _Building:
         if step.as_ is None:
             return Ends(entry, exits)
 
-        async def act(running: Running, state: Steps) -> dict[str, Any]:
-            bind(running.frame, step, state.get("value"))
+        async def act(running: Running, state: Steps) -> Kept:
+            del state
+            bind(running.frame, step, running.value)
             return {}
 
         name = _name(path, f"as {step.as_}")
@@ -160,8 +168,8 @@ class _Building:
         self.lead(exits, name)
         return Ends(entry, ((name, None),))
 
-    def _node(self, name: str, act: Callable[[Running, Steps], Any], step: Step) -> None:
-        async def node(state: Steps, config: RunnableConfig) -> dict[str, Any]:
+    def _node(self, name: str, act: Act, step: Step) -> None:
+        async def node(state: Steps, config: RunnableConfig) -> Kept:
             running = running_in(config)
             await running.enter(state, step, config)
             since = running.extent()

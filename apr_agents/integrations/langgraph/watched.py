@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Literal, cast
 
 import anyio
@@ -16,6 +17,7 @@ from langgraph.checkpoint.base import (
     Checkpoint,
     CheckpointMetadata,
     CheckpointTuple,
+    DeltaChannelHistory,
 )
 
 from apr_agents.errors import AprError
@@ -72,7 +74,8 @@ class Watched(BaseCheckpointSaver[Any]):
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         if self._blocks:
             return await to_thread.run_sync(self.saver.get_tuple, config)
-        return await self.saver.aget_tuple(config)
+        async with _clock_stopped():
+            return await self.saver.aget_tuple(config)
 
     async def alist(self, config: RunnableConfig | None, **given: Any) -> AsyncIterator[CheckpointTuple]:
         def found() -> Iterator[CheckpointTuple]:
@@ -82,8 +85,20 @@ class Watched(BaseCheckpointSaver[Any]):
             for one in await to_thread.run_sync(found):
                 yield one
         else:
-            async for one in self.saver.alist(config, **given):
+            async with _clock_stopped():
+                all_found = [one async for one in self.saver.alist(config, **given)]
+            for one in all_found:
                 yield one
+
+    async def aget_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        """See LangGraph: what was written to these channels, by the checkpointer's own way to find it."""
+        if self._blocks:
+            find = partial(self.saver.get_delta_channel_history, config=config, channels=channels)
+            return await to_thread.run_sync(find)
+        async with _clock_stopped():
+            return await self.saver.aget_delta_channel_history(config=config, channels=channels)
 
     async def aput(
         self,
@@ -95,7 +110,8 @@ class Watched(BaseCheckpointSaver[Any]):
         await self._check()
         if self._blocks:
             return await to_thread.run_sync(self.saver.put, config, checkpoint, metadata, new_versions)
-        return await self.saver.aput(config, checkpoint, metadata, new_versions)
+        async with _clock_stopped():
+            return await self.saver.aput(config, checkpoint, metadata, new_versions)
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
@@ -105,7 +121,8 @@ class Watched(BaseCheckpointSaver[Any]):
             if self._blocks:
                 await to_thread.run_sync(self.saver.put_writes, config, writes, task_id, task_path)
             else:
-                await self.saver.aput_writes(config, writes, task_id, task_path)
+                async with _clock_stopped():
+                    await self.saver.aput_writes(config, writes, task_id, task_path)
         except Exception as error:  # told to whoever waits in `stored`, too
             self._failed.append(error)
             raise

@@ -51,9 +51,8 @@ def through(graph: Graph, config: RunnableConfig | None = None) -> Course:
     async def course(frame: Frame) -> Value:
         running = Running(frame)
         inside = carrying(running, {**(config or {}), "recursion_limit": _STEPS, "max_concurrency": UNBOUNDED})
-        state = await graph.ainvoke({"values": dict(frame.values)}, inside)
-        running.catch_up(state)
-        return state.get("value")
+        running.catch_up(await graph.ainvoke({"way": ""}, inside))
+        return running.value
 
     return course
 

@@ -11,9 +11,12 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.types import Durability
 
 from apr_agents.dialects import Dialect
-from apr_agents.engines.scripted import ScriptedEngine, Vocabulary
-from apr_agents.integrations.langgraph import reasoning_node
+from apr_agents.dsl.yaml import parse_workflow
+from apr_agents.engines.base import Request
+from apr_agents.engines.scripted import Script, ScriptedEngine, Vocabulary
+from apr_agents.integrations.langgraph import reasoning_node, workflow_node
 from apr_agents.runner import Budget, Settings
+from tests.dsl.playing import question_in
 from tests.integrations.langgraph.graphs import ASKED, Graph, answer, around, by_turn, config, node
 from tests.support.scripts import THREADWEAVER, block, closed
 
@@ -55,13 +58,54 @@ async def test_the_database_is_no_larger_than_three_times_the_text(tmp_path: Pat
     assert path.stat().st_size <= 3 * 17 * len(long)
 
 
-def _graph(script: dict[str, Any], saver: AsyncSqliteSaver) -> Graph:
-    def engine() -> ScriptedEngine:
-        made = ScriptedEngine(by_turn(script), THREADWEAVER)
-        made.vocabulary = Counted(THREADWEAVER)
-        return made
+async def test_the_database_of_a_workflow_grows_with_its_texts_only(tmp_path: Path) -> None:
+    """However many steps it has, and whatever names their values have. A map's texts are in it three times: as what was
+    decoded, with its ids; as what came of each branch; and in the list of these."""
+    long = " ".join(f"word{number}" for number in range(2_000))
+    workflow = parse_workflow(LONG, "long.yaml")
 
-    return around(reasoning_node(engine, Settings(THREADWEAVER, budget=Budget(tokens=10**7))), saver)
+    def said(request: Request) -> str:
+        return "the end" if question_in(request) == "end" else long
+
+    path = tmp_path / "saved.db"
+    async with AsyncSqliteSaver.from_conn_string(str(path)) as saver:
+        graph = workflow_node(workflow, lambda: _counting(said), checkpointer=saver)
+        state = await graph.ainvoke({"subject": "any"}, config())
+        assert (state["report"]["ended"], state["answer"]) == ("answered", "the end"), state["report"]["detail"]
+        await saver.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert path.stat().st_size <= 3.5 * (1 + 8 + 12) * len(long)
+
+
+LONG = """
+name: long
+inputs: {subject: text}
+budget: {tokens: 10000000, seconds: 600000}
+steps:
+  - generate: ${subject}
+    as: first
+  - map: 8
+    each: number
+    steps:
+      - generate: "${number}"
+    as: all
+  - repeat:
+      - generate: again
+        as: one
+    most: 12
+    as: last
+  - generate: end
+"""
+
+
+def _counting(script: Script) -> ScriptedEngine:
+    made = ScriptedEngine(script, THREADWEAVER)
+    made.vocabulary = Counted(THREADWEAVER)
+    return made
+
+
+def _graph(script: dict[str, Any], saver: AsyncSqliteSaver) -> Graph:
+    settings = Settings(THREADWEAVER, budget=Budget(tokens=10**7))
+    return around(reasoning_node(lambda: _counting(by_turn(script)), settings), saver)
 
 
 class Counted(Vocabulary):
