@@ -17,8 +17,17 @@ from apr_agents.runner.spent import requests_of, retries_of, tokens_of
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-Extent = tuple[tuple[int, int, int], int]
-"""How much a frame had recorded, and how many texts it had."""
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """How far a frame had come when a step began."""
+
+    recorded: tuple[int, int, int]
+    texts: int
+    names: Mapping[str, Value]
+    """All that had a name, with its value."""
+    value: Value
+    """Of the step before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +98,17 @@ class Past:
             raise ContextError(f"not a stored step of a workflow: {error!r}") from error
 
 
-def extent(frame: Frame) -> Extent:
-    """How far a frame has come."""
-    return frame.recorder.extent(), len(frame.texts)
+def begun(frame: Frame, value: Value) -> Before:
+    """How far a frame has come; `value`: of its last step."""
+    return Before(frame.recorder.extent(), len(frame.texts), dict(frame.values), value)
 
 
-def past(frame: Frame, since: Extent, given: Given) -> Past:
-    """What a frame recorded behind this extent, in a step that gave this."""
-    return Past(given, frame.recorder.records(since[0]), frame.blocks, frame.requests, frame.verdict)
-
-
-def texts_since(frame: Frame, since: Extent) -> tuple[str, ...]:
-    """What a frame wrote behind this extent."""
-    return tuple(frame.texts[since[1] :])
+def ended(frame: Frame, before: Before, value: Value) -> Past:
+    """What a frame has since a step began, whose value this is."""
+    texts, names = tuple(frame.texts[before.texts :]), before.names
+    new = {name: one for name, one in frame.values.items() if name not in names or not same(one, names[name])}
+    given = Given.of(texts, value, before.value, new)
+    return Past(given, frame.recorder.records(before.recorded), frame.blocks, frame.requests, frame.verdict)
 
 
 def relive(frame: Frame, step: Past, before: Value) -> Value:

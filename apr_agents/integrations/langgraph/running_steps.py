@@ -9,7 +9,7 @@ from typing import Any, cast
 from langchain_core.runnables import RunnableConfig
 
 from apr_agents.dsl.frame import Frame
-from apr_agents.dsl.past import Extent, Given, Past, extent, past, relive, same, texts_since
+from apr_agents.dsl.past import Before, Past, begun, ended, relive
 from apr_agents.dsl.spec import Call, Select, Step
 from apr_agents.dsl.values import Value
 from apr_agents.errors import UsageError
@@ -23,8 +23,7 @@ RUNNING = "__apr_running"
 class Running:
     """A run whose steps are nodes.
 
-    Its mutable state is the frame, the last step's value, how many steps it knows to have passed, and what it knew when
-    the present one began.
+    Its mutable state is the frame, the last step's value, and how many steps it knows to have passed.
     """
 
     def __init__(self, frame: Frame) -> None:
@@ -32,23 +31,19 @@ class Running:
         self.value: Value = None
         self._shared = frame.shared
         self._passed = 0
-        self._known: dict[str, Value] = {}
-        self._before: Value = None
-        self._kept = False
 
-    async def enter(self, state: Mapping[str, Any], step: Step | None, config: RunnableConfig) -> None:
-        """A node begins: what earlier processes did is brought in, and its branches become tasks of this graph."""
+    async def enter(self, state: Mapping[str, Any], step: Step | None, config: RunnableConfig) -> Before | None:
+        """A node begins: what earlier processes did is brought in, and its branches become tasks of this graph. How far
+        the run has come; None where nothing is kept."""
         self.catch_up(state)
-        self._kept = saver_of(config) is not None
-        self._known, self._before = dict(self.frame.values), self.value
+        kept = saver_of(config) is not None
         self.frame.shared = self._shared
-        if isinstance(step, (Call, Select)):
-            return
-        tasks = Tasks(config)
-        self.frame.shared = replace(self._shared, spawner=tasks)
-        if self._kept:
-            await tasks.seal()  # so that what is stored from here on hangs on checkpoints that are stored, too
-            self.frame.shared = replace(self._shared, spawner=tasks, journal=tasks)
+        if not isinstance(step, (Call, Select)):
+            tasks = Tasks(config)
+            self.frame.shared = replace(self._shared, spawner=tasks, journal=tasks if kept else self._shared.journal)
+            if kept:
+                await tasks.seal()  # so that what is stored from here on hangs on checkpoints that are stored, too
+        return begun(self.frame, self.value) if kept else None
 
     def catch_up(self, state: Mapping[str, Any]) -> None:
         """Bring in the steps that other processes did."""
@@ -57,20 +52,12 @@ class Running:
             self.value = relive(self.frame, Past.from_json(stored), self.value)
         self._passed = len(steps)
 
-    def extent(self) -> Extent | None:
-        """How far the run has come; None where nothing is kept."""
-        return extent(self.frame) if self._kept else None
-
-    def leave(self, since: Extent | None) -> dict[str, Any]:
+    def leave(self, before: Before | None) -> dict[str, Any]:
         """A node has ended: what it gave and recorded, where that is kept."""
-        if since is None:
+        if before is None:
             return {}
         self._passed += 1
-        values = self.frame.values
-        known = self._known
-        new = {name: value for name, value in values.items() if name not in known or not same(value, known[name])}
-        given = Given.of(texts_since(self.frame, since), self.value, self._before, new)
-        return {"past": [past(self.frame, since, given).to_json()]}
+        return {"past": [ended(self.frame, before, self.value).to_json()]}
 
 
 def running_in(config: RunnableConfig) -> Running:

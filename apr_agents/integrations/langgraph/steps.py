@@ -171,13 +171,12 @@ class _Building:
     def _node(self, name: str, act: Act, step: Step) -> None:
         async def node(state: Steps, config: RunnableConfig) -> Kept:
             running = running_in(config)
-            await running.enter(state, step, config)
-            since = running.extent()
+            before = await running.enter(state, step, config)
             try:
                 found = await act(running, state)
             except Bubbled as bubbled:  # of a call that is this node's own: LangGraph stops the graph here
                 raise bubbled.bubble from bubbled
-            return {**found, **running.leave(since)}
+            return {**found, **running.leave(before)}
 
         self.graph.add_node(name, cast("Any", node))
 
