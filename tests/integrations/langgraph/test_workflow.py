@@ -131,6 +131,35 @@ async def test_a_node_of_a_graph_of_the_user_s(*, kept: bool) -> None:
     assert state["report"]["report"]["tokens"]["generated"] > state["report"]["report"]["tokens"]["critical"]
 
 
+TWICE = """
+name: twice
+inputs: {topics: texts}
+steps:
+  - generate: ${topics}
+    as: first
+  - generate: ${first}
+"""
+
+
+@pytest.mark.parametrize("checkpointer", [None, True])
+async def test_each_turn_of_a_thread_is_a_run_of_its_own(checkpointer: bool | None) -> None:
+    asked: list[str] = []
+
+    def script(request: Request) -> str:
+        asked.append(question_in(request))
+        return f"text {len(asked)}"
+
+    built = StateGraph(Wider)
+    twice = parse_workflow(TWICE, "twice.yaml")
+    thinks = workflow_node(twice, lambda: ScriptedEngine(script, THREADWEAVER), checkpointer=checkpointer)
+    built.add_node("think", thinks)
+    graph = built.add_edge(START, "think").compile(checkpointer=InMemorySaver())
+    for turn in (1, 2):
+        ended = await graph.ainvoke({"topics": [f"turn {turn}"]}, config())
+        assert ended["answer"] == f"text {2 * turn}"
+        assert asked[-2:] == [f"turn {turn}", f"text {2 * turn - 1}"]
+
+
 async def test_the_caller_s_concurrency_bounds_requests_and_calls() -> None:
     engine = ScriptedEngine(says, THREADWEAVER)
     most = 0
