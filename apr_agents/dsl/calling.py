@@ -8,7 +8,7 @@ from functools import partial
 from typing import cast
 
 from apr_agents.dsl.frame import Frame, Stopped
-from apr_agents.dsl.values import Value, as_json
+from apr_agents.dsl.values import Value, as_json, is_list
 from apr_agents.errors import CallError
 from apr_agents.runner.calls import called_by
 from apr_agents.runner.limits import limited
@@ -17,6 +17,8 @@ from apr_agents.trace import Kind
 
 MAX_RESULT = 1_000_000
 """Characters of a result, as JSON."""
+MAX_LEVELS = 100
+"""Lists and mappings inside one another. What is stored of a run may have twice that, with the result inside others."""
 
 
 async def called(frame: Frame, name: str, arguments: Mapping[str, Value]) -> Value:
@@ -49,7 +51,19 @@ def _plain(name: str, result: object) -> Value:
         text = _as_text(name, result)
     if len(text) > MAX_RESULT:
         raise CallError(f"@{name} returned {len(text)} characters as JSON; a value may have {MAX_RESULT}")
-    return cast("Value", json.loads(text))
+    value = cast("Value", json.loads(text))
+    if _levels(value) > MAX_LEVELS:
+        raise CallError(f"@{name} returned a value of more than {MAX_LEVELS} levels; expected a flatter one")
+    return value
+
+
+def _levels(value: Value) -> int:
+    """How many lists and mappings are inside one another."""
+    levels, inside = 0, [value]
+    while inside := [one for one in inside if is_list(one) or isinstance(one, Mapping)]:
+        levels += 1
+        inside = [part for one in inside for part in (one.values() if isinstance(one, Mapping) else one)]
+    return levels
 
 
 def _as_text(name: str, result: object) -> str:

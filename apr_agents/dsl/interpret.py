@@ -13,6 +13,7 @@ from apr_agents.dsl.calling import called
 from apr_agents.dsl.deciding import holds
 from apr_agents.dsl.frame import Frame, Stopped
 from apr_agents.dsl.kinds import kind_key
+from apr_agents.dsl.once import called_once
 from apr_agents.dsl.parts import Data, JoinSpec
 from apr_agents.dsl.places import Path
 from apr_agents.dsl.program import rule_of
@@ -123,7 +124,7 @@ async def _do(frame: Frame, path: Path, step: Step) -> Value:
             return await _map(frame, path, step)
         case Call():
             given = {name: fill(value, frame.values) for name, value in step.arguments.items()}
-            return await called(frame, step.call, given)
+            return await called_once(frame, step.call, given)
         case Score():
             return await _score(frame, step)
         case Select():

@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from apr_agents.clock import VirtualClock
+from apr_agents.dsl.calling import MAX_LEVELS
 from apr_agents.dsl.execute import run_workflow
 from apr_agents.dsl.yaml import parse_workflow
 from apr_agents.engines.scripted import ScriptedEngine
@@ -44,6 +45,9 @@ ENDS = {
     "a function": End("[{call: broken}]", "failed", "steps[0]: @broken raised ValueError: no"),
     "what it returns": End(
         "[{call: foreign}]", "failed", "steps[0]: @foreign returned a Foreign that is neither JSON nor text"
+    ),
+    "a value of too many levels": End(
+        "[{call: deep}]", "failed", "steps[0]: @deep returned a value of more than 100 levels; expected a flatter one"
     ),
     "its argument": End(
         "[{call: text, arguments: {item: a}, as: x}, {call: add, arguments: {one: '${x}', other: 1}}]",
@@ -85,6 +89,13 @@ class Foreign:
         raise RuntimeError("no")
 
 
+def deep() -> object:
+    value: list[object] = []
+    for _ in range(MAX_LEVELS):
+        value = [value]
+    return value
+
+
 def foreign() -> Foreign:
     return Foreign()
 
@@ -100,7 +111,7 @@ def text(item: str) -> str:
 @pytest.mark.parametrize("case", ENDS.values(), ids=ENDS)
 async def test_a_step_that_cannot_go_on_ends_the_run_with_its_place(case: End) -> None:
     played = await play(
-        case.steps, case.says, functions={"broken": broken, "foreign": foreign, "text": text, "add": add}
+        case.steps, case.says, functions={"broken": broken, "deep": deep, "foreign": foreign, "text": text, "add": add}
     )
     result = played.answered.result
     assert (result.ended, result.detail[: len(case.detail)]) == (case.ended, case.detail)

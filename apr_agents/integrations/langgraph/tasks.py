@@ -1,24 +1,22 @@
-"""Branches and pieces of decoding as LangGraph tasks, each named by its path: what they gave is durable.
+"""Branches, pieces of decoding and calls as LangGraph tasks, each named by its path: what they gave is durable.
 
 LangGraph knows a task by its name and by how many were called before it, so all are called in an order that does not
-depend on what happens: a piece of decoding when its walk comes to it, a block's branches together, by number.
+depend on what happens: a piece or a call when its branch comes to it, a block's branches together, by number.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, cast
 
 import anyio
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
-from langgraph.func import task
 
 from apr_agents.clock import Clock
+from apr_agents.integrations.langgraph.durable import Durable
 from apr_agents.integrations.langgraph.functions import Bubbled
 from apr_agents.integrations.langgraph.saver import graph_config, saver_of
 from apr_agents.integrations.langgraph.watched import Watched
@@ -27,55 +25,12 @@ from apr_agents.runner.outcome import Outcome
 from apr_agents.runner.spawner import Siblings, TaskSpawner, Work
 
 
-class Durable:
-    """One piece of work as a task. Its mutable state is whether it began here, and whether it ended here."""
+class _Asking(Bubbled):
+    """What a kept call asks of the graph; its task holds that until the branch around it may ask."""
 
-    def __init__(self, name: str, work: Callable[[], Awaitable[Json]]) -> None:
-        self.begun = False
-        self._known = anyio.Event()
-        self._settled = anyio.Event()
-        self._ended = anyio.Event()
-
-        async def body() -> dict[str, Any]:
-            self.begun = True
-            self._known.set()
-            try:
-                return {"name": name, **await work()}
-            finally:
-                self._ended.set()
-
-        self._future: asyncio.Future[dict[str, Any]] = cast("Any", task(name=name)(body)())
-        self._future.add_done_callback(self._done)
-
-    def _done(self, future: asyncio.Future[dict[str, Any]]) -> None:
-        self._known.set()
-        self._settled.set()
-        if not future.cancelled():
-            future.exception()  # seen: nobody awaits a branch that was held
-
-    async def known(self) -> None:
-        """Return when it is known whether it begins here, or is taken from before."""
-        await self._known.wait()
-
-    def settle(self) -> None:
-        """Nobody is to wait for it any more, though it goes on."""
-        self._settled.set()
-
-    async def settled(self) -> None:
-        """Return when it has ended, or was settled before. When cancelled, it waits for the work's own end."""
-        try:
-            await self._settled.wait()
-        except asyncio.CancelledError:
-            self._future.cancel()
-            if self.begun:
-                with anyio.CancelScope(shield=True):
-                    await self._ended.wait()
-            raise
-
-    async def result(self) -> Json:
-        """What it gave, now or before the run was resumed."""
-        await self.settled()
-        return await self._future
+    def __init__(self, bubble: GraphBubbleUp, call: Durable) -> None:
+        super().__init__(bubble)
+        self.call = call
 
 
 class Tasks:
@@ -92,7 +47,17 @@ class Tasks:
 
     async def keep(self, name: str, work: Callable[[], Awaitable[Json]]) -> Json:
         """See `Journal.keep`."""
-        durable = Durable(name, work)
+
+        async def asking() -> Json:
+            try:
+                return await work()
+            except Bubbled as bubbled:
+                await durable.hold(bubbled.bubble)
+
+        durable = Durable(name, asking)
+        await durable.settled()
+        if durable.bubble is not None:
+            raise _Asking(durable.bubble, durable)
         found = await durable.result()
         if durable.begun:
             self._made.add(name)
@@ -155,9 +120,9 @@ class _Siblings:
     def _stop(self) -> GraphBubbleUp:
         """All others have ended: now the graph stops here, for a person or for another node. LangGraph collects what
         the branches ask; it is not said once more here."""
-        bubbles = [branch.bubble for branch in self._held.values() if branch.bubble is not None]
+        bubbles = [branch.durable.bubble for branch in self._held.values() if branch.durable.bubble is not None]
         for branch in self._held.values():
-            branch.let_go.set()
+            branch.durable.let_go()
         self._held = {}
         others = (bubble for bubble in bubbles if not isinstance(bubble, GraphInterrupt))
         return next(others, GraphInterrupt(()))
@@ -191,7 +156,7 @@ class _Siblings:
         if ended is not None:
             name, _ = ended
             self._waiting.discard(name)
-            if self._branches[name].bubble is not None:
+            if self._branches[name].durable.bubble is not None:
                 self._held[name] = self._branches[name]
                 return
         self._ready.append(ended)
@@ -206,10 +171,6 @@ class _Branch:
         self.scope = anyio.CancelScope()
         self.ended = 0
         """When it ended, by `_Siblings.moment`."""
-        self.bubble: GraphBubbleUp | None = None
-        """What it asks of the graph, such as to wait for a person."""
-        self.let_go = anyio.Event()
-        """Set when it may ask that."""
         self._siblings = siblings
         self._outcome: Outcome | None = None
         self.durable = Durable(name, self._do)
@@ -220,7 +181,7 @@ class _Branch:
 
     async def run(self) -> Outcome:
         await self.durable.settled()
-        if self.bubble is not None:
+        if self.durable.bubble is not None:
             return self.work.cancelled()
         kept = await self.durable.result()
         self.ended = kept["ended"]
@@ -233,19 +194,25 @@ class _Branch:
         with self.scope:
             try:
                 self._outcome = await self.work.run()
+            except _Asking as asking:
+                await self._hold(asking)
             except Bubbled as bubbled:
-                await self._hold(bubbled.bubble)
+                await self.durable.hold(bubbled.bubble)
             except GraphBubbleUp as bubble:  # of a block inside this branch
-                await self._hold(bubble)
+                await self.durable.hold(bubble)
         self._outcome = self._outcome or self.work.cancelled()
         return {"ended": self._siblings.moment(), "outcome": _pack(self._outcome)}
 
-    async def _hold(self, bubble: GraphBubbleUp) -> None:
-        """Keep what the branch asks of the graph until its siblings have ended; where they need no more, it is lost."""
-        self.bubble = bubble
-        self.durable.settle()
-        await self.let_go.wait()
-        raise bubble
+    async def _hold(self, asking: _Asking) -> None:
+        """Hold what a kept call asks until the siblings have ended; where they need no more, it is lost."""
+        try:
+            await self.durable.hold(asking.bubble)
+        except GraphInterrupt as interrupt:
+            asking.call.let_go()
+            await asking.call.ended()
+            raise GraphInterrupt(()) from interrupt  # LangGraph has it from the call
+        finally:
+            asking.call.abandon()
 
 
 def _pack(outcome: Outcome) -> Json:

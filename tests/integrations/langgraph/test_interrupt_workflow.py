@@ -122,6 +122,25 @@ def test_a_step_and_a_branch_wait_in_a_graph_of_threads() -> None:
         assert len(set(asked)) == len(asked)
 
 
+NOTED = """[{map: [a, b], each: i, steps: [
+  {call: note, arguments: {what: "first ${i}"}},
+  {call: ask, arguments: {what: "${i}"}, as: told},
+  {call: note, arguments: {what: "then ${i}"}},
+  {call: ask, arguments: {what: "${told}"}}]}]"""
+
+
+async def test_a_call_before_and_behind_the_question_is_made_once() -> None:
+    asked: list[str] = []
+    graph = _graph(f"name: notes\nsteps: {NOTED}\n", ask, asked)
+    state = await graph.ainvoke({}, config())
+    for _ in range(4):
+        one = state["__interrupt__"][0]
+        state = await graph.ainvoke(Command(resume={one.id: f"{one.value}!"}), config())
+    assert state["answer"] == ["told told a!!", "told told b!!"]
+    assert sorted(asked) == ["note first a", "note first b", "note then a", "note then b"]
+    assert state["report"]["ended"] == "answered"
+
+
 async def test_two_people_answer_one_after_the_other() -> None:
     asked: list[str] = []
     both = "[{call: ask, arguments: {what: '${one}'}, as: told}]"
