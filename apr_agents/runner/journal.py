@@ -1,7 +1,8 @@
-"""What a run that can be resumed keeps of its decoding, and how it goes on from there.
+"""What a run that can be resumed keeps inside its branches, and how it goes on from there.
 
 A branch is kept as its outcome, by the spawner. The requests of a walk that may fork are kept here, one by one: what
-the model wrote decides which branches there are, so it has to be the same text when the run is resumed.
+the model wrote decides which branches there are, so it has to be the same text when the run is resumed. The calls by
+steps of a workflow's branch are, too (`apr_agents.dsl.once`).
 """
 
 from __future__ import annotations
