@@ -12,7 +12,7 @@ from apr_agents.dsl.frame import Frame
 from apr_agents.dsl.past import Before, Past, begun, ended, relive
 from apr_agents.dsl.spec import Call, Select, Step
 from apr_agents.dsl.values import Value
-from apr_agents.errors import UsageError
+from apr_agents.errors import ContextError, UsageError
 from apr_agents.integrations.langgraph.saver import saver_of
 from apr_agents.integrations.langgraph.tasks import Tasks
 
@@ -46,8 +46,13 @@ class Running:
         return begun(self.frame, self.value) if kept else None
 
     def catch_up(self, state: Mapping[str, Any]) -> None:
-        """Bring in the steps that other processes did."""
-        steps = state.get("past", [])
+        """Bring in the steps that other processes did. Raises ContextError where a checkpointer lost some of them."""
+        steps, passed = state.get("past", []), state.get("passed", 0)
+        if len(steps) != passed:
+            raise ContextError(
+                f"the checkpointer gave back {len(steps)} of the {passed} steps that this run has passed: it has to"
+                " keep each checkpoint's parent and writes, as LangGraph's for memory, SQLite and Postgres do"
+            )
         for stored in steps[self._passed :]:
             self.value = relive(self.frame, Past.from_json(stored), self.value)
         self._passed = len(steps)
@@ -57,7 +62,7 @@ class Running:
         if before is None:
             return {}
         self._passed += 1
-        return {"past": [ended(self.frame, before, self.value).to_json()]}
+        return {"past": [ended(self.frame, before, self.value).to_json()], "passed": self._passed}
 
 
 def running_in(config: RunnableConfig) -> Running:

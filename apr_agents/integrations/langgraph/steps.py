@@ -45,6 +45,8 @@ class Steps(TypedDict, total=False):
     past: Annotated[list[Any], DeltaChannel(_appended, snapshot_frequency=_WHOLE)]
     """What each node gave and recorded, for a process that resumes the run. A checkpoint has no copy of it: LangGraph
     puts it together from what each node wrote."""
+    passed: int
+    """How many those are."""
 
 
 Kept = dict[str, Any]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import DeltaChannelHistory
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
 from typing_extensions import TypedDict
@@ -18,7 +21,7 @@ from apr_agents.dsl.spec import Workflow
 from apr_agents.dsl.yaml import parse_workflow
 from apr_agents.engines.base import Request
 from apr_agents.engines.scripted import Reply, ScriptedEngine
-from apr_agents.errors import EngineError, UsageError
+from apr_agents.errors import ContextError, EngineError, UsageError
 from apr_agents.integrations.langgraph import workflow_node
 from apr_agents.integrations.langgraph.steps import steps_graph
 from apr_agents.integrations.langgraph.workflow import through
@@ -209,6 +212,27 @@ async def test_a_failed_step_raises_and_is_resumed() -> None:
     assert state["answer"] == (await node().ainvoke({"topics": TOPICS}))["answer"]
     assert asked[before:] == ["fork it", *asked[before + 1 :]]
     assert len(asked) - before == 4
+
+
+class Forgetful(InMemorySaver):
+    """A checkpointer that does not know what nodes wrote before its last checkpoint."""
+
+    async def aget_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        found = await super().aget_delta_channel_history(config=config, channels=channels)
+        return {name: {**history, "writes": history["writes"][:2]} for name, history in found.items()}
+
+
+async def test_a_checkpointer_that_loses_steps_is_named() -> None:
+    def script(request: Request) -> str | Reply:
+        return Reply("", error="lost") if question_in(request) == "fork it" else says(request)
+
+    graph = workflow_node(WORKFLOW, lambda: ScriptedEngine(script, THREADWEAVER), [note], checkpointer=Forgetful())
+    with pytest.raises(EngineError, match="lost"):
+        await graph.ainvoke({"topics": TOPICS}, config())
+    with pytest.raises(ContextError, match=r"gave back 2 of the \d+ steps that this run has passed"):
+        await graph.ainvoke(None, config())
 
 
 def test_it_is_drawn() -> None:
