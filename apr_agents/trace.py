@@ -9,15 +9,12 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from apr_agents.errors import TraceError
 from apr_agents.paths import BranchPath
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
+from apr_agents.plain import adapter_of
 
 VERSION = 2
 """Of the stored form. 2 added the kinds `retry` and `ahead`."""
@@ -166,7 +163,7 @@ class Trace:
 
     def dump(self) -> str:
         """This trace as JSON text."""
-        return _adapter().dump_json(self, indent=1).decode()
+        return adapter_of(Trace).dump_json(self, indent=1).decode()
 
     @classmethod
     def load(cls, text: str | bytes) -> Trace:
@@ -174,7 +171,7 @@ class Trace:
         from pydantic import ValidationError
 
         try:
-            trace = _adapter().validate_json(text)
+            trace = adapter_of(Trace).validate_json(text)
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"])) or "the whole"
@@ -240,10 +237,3 @@ def _is_path(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-@cache
-def _adapter() -> TypeAdapter[Trace]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(Trace)

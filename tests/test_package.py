@@ -16,7 +16,7 @@ import apr_agents
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "apr_agents"
 ORDER = (
-    ("errors", "paths", "events", "clock", "models"),
+    ("errors", "paths", "events", "clock", "models", "plain"),
     ("dialects",),
     ("context",),
     ("glue", "prefixes", "trace"),

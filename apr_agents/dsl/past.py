@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from apr_agents.dsl.checked import Checked
 from apr_agents.dsl.frame import Frame
 from apr_agents.dsl.values import Value
-from apr_agents.errors import ContextError
+from apr_agents.plain import from_plain, to_plain
 from apr_agents.runner.recorder import Records
 from apr_agents.runner.spent import requests_of, retries_of, tokens_of
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +81,12 @@ class Past:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return _adapter().dump_python(self, mode="json")
+        return to_plain(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Past:
         """The inverse. Raises ContextError for anything else."""
-        from pydantic import ValidationError
-
-        try:
-            return _adapter().validate_python(data)
-        except ValidationError as error:
-            raise ContextError(f"not a stored step of a workflow: {error!r}") from error
+        return from_plain(cls, data, "step of a workflow")
 
 
 def begun(frame: Frame, value: Value) -> Before:
@@ -123,10 +114,3 @@ def relive(frame: Frame, step: Past, before: Value) -> Value:
     result = step.given.result(before)
     frame.values |= step.given.names(result)
     return result
-
-
-@cache
-def _adapter() -> TypeAdapter[Past]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(Past)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from apr_agents.accounting import Report
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
+from apr_agents.plain import to_plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +54,9 @@ class RunOutput:
 
 def to_json(report: Report) -> dict[str, Any]:
     """This report as plain JSON values, every field under its name."""
-    return _adapter(Report).dump_python(report, mode="json")
+    return to_plain(report)
 
 
 def run_to_json(output: RunOutput) -> dict[str, Any]:
     """This run's result as plain JSON values, every field under its name."""
-    return _adapter(RunOutput).dump_python(output, mode="json")
-
-
-@cache
-def _adapter(kind: type) -> TypeAdapter[Any]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(kind)
+    return to_plain(output)

@@ -8,23 +8,17 @@ steps of a workflow's branch are, too (`apr_agents.dsl.once`).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
 
 from apr_agents.context import Segment
 from apr_agents.engines.base import Finish
 from apr_agents.errors import ContextError
 from apr_agents.events import Fork
+from apr_agents.plain import Json, from_plain, to_plain
 from apr_agents.runner.spent import retries_of, tokens_of
 from apr_agents.trace import Span
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
-
-Json = Mapping[str, Any]
-"""Plain JSON values by name."""
 
 
 class Journal(Protocol):
@@ -67,19 +61,16 @@ class Piece:
 
     def to_json(self) -> Json:
         """Plain JSON values, the segment with its digest."""
-        facts = _adapter().dump_python(replace(self, segment=None), mode="json")
-        return {**facts, "segment": self.segment.to_json() if self.segment else None}
+        return {**to_plain(replace(self, segment=None)), "segment": self.segment.to_json() if self.segment else None}
 
     @classmethod
     def from_json(cls, data: Json) -> Piece:
         """The inverse. Raises ContextError when the segment was altered, or when this is no piece."""
-        from pydantic import ValidationError
-
         try:
             segment = None if data["segment"] is None else Segment.from_json(data["segment"])
-            return replace(_adapter().validate_python({**data, "segment": None}), segment=segment)
-        except (KeyError, TypeError, ValidationError) as error:
+        except (KeyError, TypeError) as error:
             raise ContextError(f"not a stored piece of decoding: {error!r}") from error
+        return replace(from_plain(cls, {**data, "segment": None}, "piece of decoding"), segment=segment)
 
 
 def digest_of(plan: Fork | None) -> str | None:
@@ -88,10 +79,3 @@ def digest_of(plan: Fork | None) -> str | None:
         return None
     exact = "\0".join(f"{outline.number}\0{outline.text}" for outline in (*plan.outlines, *plan.refused))
     return hashlib.blake2b(exact.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-
-
-@cache
-def _adapter() -> TypeAdapter[Piece]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(Piece)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from apr_agents.events import Fork
 from apr_agents.glue import open_block
+from apr_agents.plain import Json
 from apr_agents.runner.calls import find_call
-from apr_agents.runner.journal import Journal, Json, Piece, digest_of
+from apr_agents.runner.journal import Journal, Piece, digest_of
 from apr_agents.runner.resumed import check_digest, name_of
 from apr_agents.runner.walk import Walk
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apr_agents.context import Context, Origin, Segment
 from apr_agents.errors import ContextError
+from apr_agents.plain import from_plain, to_plain
 from apr_agents.runner.spent import requests_of, retries_of, tokens_of
 from apr_agents.trace import Block, Branch, Span
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,23 +64,13 @@ class Outcome:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, the segments with their digests."""
-        facts = _adapter().dump_python(replace(self, segments=()), mode="json")
-        return {**facts, "segments": [segment.to_json() for segment in self.segments]}
+        return {**to_plain(replace(self, segments=())), "segments": [segment.to_json() for segment in self.segments]}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Outcome:
         """The inverse. Raises ContextError when a segment was altered, or when this is no outcome."""
-        from pydantic import ValidationError
-
         try:
             segments = tuple(Segment.from_json(segment) for segment in data["segments"])
-            return replace(_adapter().validate_python({**data, "segments": []}), segments=segments)
-        except (KeyError, TypeError, ValidationError) as error:
+        except (KeyError, TypeError) as error:
             raise ContextError(f"not a stored outcome: {error!r}") from error
-
-
-@cache
-def _adapter() -> TypeAdapter[Outcome]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(Outcome)
+        return replace(from_plain(cls, {**data, "segments": []}, "outcome"), segments=segments)

@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 
 from apr_agents.errors import PlanChanged
 from apr_agents.events import Fork
+from apr_agents.plain import Json
 from apr_agents.runner.early import Early
-from apr_agents.runner.journal import Journal, Json, Piece, digest_of
+from apr_agents.runner.journal import Journal, Piece, digest_of
 from apr_agents.runner.outcome import Outcome
 from apr_agents.runner.stretches import Stretch, plan_of, stretch_of, stretches
 from apr_agents.runner.walk import Walk

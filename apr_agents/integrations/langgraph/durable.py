@@ -11,7 +11,7 @@ import anyio
 from langgraph.errors import GraphBubbleUp
 from langgraph.func import task
 
-from apr_agents.runner.journal import Json
+from apr_agents.plain import Json
 
 
 class Durable:

@@ -20,7 +20,7 @@ from apr_agents.integrations.langgraph.durable import Durable
 from apr_agents.integrations.langgraph.functions import Bubbled
 from apr_agents.integrations.langgraph.saver import graph_config, saver_of
 from apr_agents.integrations.langgraph.watched import Watched
-from apr_agents.runner.journal import Json
+from apr_agents.plain import Json
 from apr_agents.runner.outcome import Outcome
 from apr_agents.runner.spawner import Siblings, TaskSpawner, Work
 
