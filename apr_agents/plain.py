@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 Json = Mapping[str, Any]
 """Plain JSON values by name."""
-Kind = TypeVar("Kind")
+T = TypeVar("T")
 
 
 def to_plain(value: object) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def to_plain(value: object) -> dict[str, Any]:
     return adapter_of(type(value)).dump_python(value, mode="json")
 
 
-def from_plain(kind: type[Kind], data: Json, what: str) -> Kind:
+def from_plain(kind: type[T], data: Json, what: str) -> T:
     """The inverse. Raises ContextError for anything else, as not a stored `what`."""
     from pydantic import ValidationError
 
@@ -31,7 +31,7 @@ def from_plain(kind: type[Kind], data: Json, what: str) -> Kind:
         raise ContextError(f"not a stored {what}: {error!r}") from error
 
 
-def adapter_of(kind: type[Kind]) -> TypeAdapter[Kind]:
+def adapter_of(kind: type[T]) -> TypeAdapter[T]:
     """What pydantic made of this type; made once, where it is first needed."""
     return _adapter(kind)
 
