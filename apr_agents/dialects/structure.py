@@ -59,6 +59,12 @@ class Level:
     literal: int = 0
     """Blocks open in it that nest too deep: their tags are text."""
 
+    @property
+    def opened(self) -> Block:
+        """Its block, asked for where one is open only."""
+        assert self.block is not None  # noqa: S101  # between a block's tags, and around its branches, it is open
+        return self.block
+
 
 class Structure:
     """The open levels and the events that they made. `at` is the offset of what comes next; the parser moves it on."""
@@ -82,9 +88,7 @@ class Structure:
     @property
     def block(self) -> Block:
         """The open block; asked for between its tags only."""
-        block = self.level.block
-        assert block is not None  # noqa: S101  # no state between a block's tags is entered without one
-        return block
+        return self.level.opened
 
     def say(self, kind: str, offset: int, detail: str, *, repaired: bool = False) -> None:
         path = str(BranchPath(tuple(level.step for level in self.levels[1:]))) if len(self.levels) > 1 else ""
@@ -238,8 +242,7 @@ class Structure:
         head = read_head(gathered[:HEAD], self._dialect)
         number, offset = head.number, self.level.offset
         self.events.append(BranchOpened(number, offset))
-        block = self.levels[-2].block
-        assert block is not None  # noqa: S101  # a branch is in a block
+        block = self.levels[-2].opened
         if number is None:
             self._say_faults(head.faults, offset)
         elif number in block.seen:

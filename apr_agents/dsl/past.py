@@ -19,7 +19,9 @@ class Before:
     """How far a frame had come when a step began."""
 
     recorded: tuple[int, int, int]
+    """The extent of its recorder."""
     texts: int
+    """How many it had written."""
     names: Mapping[str, Value]
     """All that had a name, with its value."""
     value: Value
@@ -27,7 +29,7 @@ class Before:
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class StepResult:
     """What one step gave: its value, and what got names. Nothing is in it twice, since all of it is stored."""
 
     texts: tuple[str, ...]
@@ -42,15 +44,15 @@ class Given:
     """Other values that got names."""
 
     @classmethod
-    def of(cls, texts: tuple[str, ...], value: Value, before: Value, names: Mapping[str, Value]) -> Given:
+    def of(cls, texts: tuple[str, ...], value: Value, before: Value, names: Mapping[str, Value]) -> StepResult:
         """`before`: the value of the step before; `names`: all that got a name, with its value."""
         source = "text" if texts and same(texts[-1], value) else "before" if same(before, value) else "own"
         named = tuple(name for name, one in names.items() if same(one, value))
         others = {name: one for name, one in names.items() if name not in named}
         return cls(texts, value if source == "own" else None, source, named, others)
 
-    def result(self, before: Value) -> Value:
-        """The step's value."""
+    def value_behind(self, before: Value) -> Value:
+        """The step's value; `before`: of the step before."""
         match self.source:
             case "own":
                 return self.value
@@ -59,9 +61,9 @@ class Given:
             case "before":
                 return before
 
-    def names(self, result: Value) -> dict[str, Value]:
-        """All that got a name, with its value."""
-        return {**self.others, **dict.fromkeys(self.named, result)}
+    def names(self, value: Value) -> dict[str, Value]:
+        """All that got a name, with its value; `value`: the step's."""
+        return {**self.others, **dict.fromkeys(self.named, value)}
 
 
 def same(one: Value, other: Value) -> bool:
@@ -73,7 +75,7 @@ def same(one: Value, other: Value) -> bool:
 class Past:
     """What one step of the run's own gave and recorded, and where its counters stood behind it."""
 
-    given: Given
+    result: StepResult
     records: Records
     blocks: int
     requests: int
@@ -98,8 +100,8 @@ def ended(frame: Frame, before: Before, value: Value) -> Past:
     """What a frame has since a step began, whose value this is."""
     texts, names = tuple(frame.texts[before.texts :]), before.names
     new = {name: one for name, one in frame.values.items() if name not in names or not same(one, names[name])}
-    given = Given.of(texts, value, before.value, new)
-    return Past(given, frame.recorder.records(before.recorded), frame.blocks, frame.requests, frame.verdict)
+    result = StepResult.of(texts, value, before.value, new)
+    return Past(result, frame.recorder.records(before.recorded), frame.blocks, frame.requests, frame.verdict)
 
 
 def relive(frame: Frame, step: Past, before: Value) -> Value:
@@ -110,7 +112,7 @@ def relive(frame: Frame, step: Past, before: Value) -> Value:
     frame.deadline -= frame.recorder.resume(step.records)
     frame.allowance -= tokens
     frame.blocks, frame.requests, frame.verdict = step.blocks, step.requests, step.verdict
-    frame.before += step.given.texts
-    result = step.given.result(before)
-    frame.values |= step.given.names(result)
-    return result
+    frame.before += step.result.texts
+    value = step.result.value_behind(before)
+    frame.values |= step.result.names(value)
+    return value

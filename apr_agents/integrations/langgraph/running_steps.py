@@ -32,7 +32,7 @@ class Running:
         self._shared = frame.shared
         self._passed = 0
 
-    async def enter(self, state: Mapping[str, Any], step: Step | None, config: RunnableConfig) -> Before | None:
+    async def enter(self, state: Mapping[str, Any], step: Step, config: RunnableConfig) -> Before | None:
         """A node begins: what earlier processes did is brought in, and its branches become tasks of this graph. How far
         the run has come; None where nothing is kept."""
         self.catch_up(state)

@@ -46,7 +46,7 @@ class Steps(TypedDict, total=False):
     """What each node gave and recorded, for a process that resumes the run. A checkpoint has no copy of it: LangGraph
     puts it together from what each node wrote."""
     passed: int
-    """How many those are."""
+    """How many those are, stored beside them: so a checkpointer that loses some is noticed."""
 
 
 Kept = dict[str, Any]

@@ -25,6 +25,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
 
 import torch
+from torch import library
 
 DEFAULTS = (
     *("--device", "cpu"),
@@ -48,7 +49,7 @@ def declare_torchvision_operators() -> None:
     signature = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"  # torchvision's own
     for name in ("nms", "qnms"):
         with suppress(RuntimeError):  # it did load, and has declared its own
-            torch.library.define(f"torchvision::{name}", signature)
+            library.define(f"torchvision::{name}", signature)
 
 
 def stand_in_for_kernels() -> None:

@@ -1,11 +1,8 @@
-"""A workflow as a graph: the same run as without one; killed at any point and resumed, as if nothing had happened."""
+"""A workflow as a graph: the same run as without one, and a node of a graph of the user's."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +12,6 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
 from typing_extensions import TypedDict
 
-from apr_agents.clock import MonotonicClock
 from apr_agents.dsl.execute import run_workflow
 from apr_agents.dsl.spec import Workflow
 from apr_agents.dsl.yaml import parse_workflow
@@ -25,10 +21,9 @@ from apr_agents.errors import ContextError, EngineError, UsageError
 from apr_agents.integrations.langgraph import workflow_node
 from apr_agents.integrations.langgraph.steps import steps_graph
 from apr_agents.integrations.langgraph.workflow import through
-from apr_agents.runner.calls import Function, caller
+from apr_agents.runner.calls import Function
 from tests.dsl.playing import question_in
 from tests.integrations.langgraph.graphs import Graph, config
-from tests.integrations.langgraph.lives import Diary, Life, begin, saved
 from tests.support.scripts import THREADWEAVER, block
 
 FILE = """
@@ -241,91 +236,3 @@ def test_it_is_drawn() -> None:
         assert label in drawn
     for way in ("then", "else", "again", "done"):
         assert f"&nbsp;{way}&nbsp;" in drawn
-
-
-def live(life: Life) -> dict[str, Any] | None:
-    """Run the graph, from where it is, in a new process: what it gave, or None when the process was killed."""
-    return begin(_run, life).end()
-
-
-async def _run(life: Life) -> dict[str, Any]:
-    diary = Diary(life)
-
-    def script(request: Request) -> str | Reply:
-        diary.write(f"asked {request.path}:{request.sampling.seed}")
-        return says(request)
-
-    async def note(word: str) -> str:
-        found = caller()
-        assert found is not None
-        diary.write(f"called {found.path}")
-        return word + "!"
-
-    async with saved(life.database, diary) as saver:
-        graph = workflow_node(
-            WORKFLOW, lambda: ScriptedEngine(script, THREADWEAVER, clock=MonotonicClock()), [note], checkpointer=saver
-        )
-        where = config(life.thread)
-        found = await graph.aget_state(where)
-        if not found.next and "report" in found.values:  # killed behind its end: to ask again would be another run
-            state = found.values
-        else:
-            state = await graph.ainvoke(None if found.next else {"topics": TOPICS}, where)
-    tokens = state["report"]["report"]["tokens"]
-    branches = [
-        (branch["path"], branch["outcome"], branch["tokens"])
-        for fork in state["report"]["report"]["forks"]
-        for branch in fork["branches"]
-    ]
-    return {"answer": state["answer"], "ended": state["report"]["ended"], "branches": branches} | {
-        name: tokens[name] for name in ("generated", "critical", "prompt")
-    }
-
-
-def _begun(life: Life) -> list[str]:
-    """What began, in order: requests and calls."""
-    lines = Path(life.diary).read_text().splitlines()
-    return [line for line in lines if line.startswith(("asked", "called"))]
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def life(request: pytest.FixtureRequest, tmp_path: Path) -> Life:
-    """A life with a database of its own, on either server."""
-    database = request.getfixturevalue("postgres") if request.param == "postgres" else str(tmp_path / "saved.db")
-    return _other(Life(database, ""), tmp_path)
-
-
-_NUMBERS = itertools.count()
-
-
-def _other(life: Life, tmp_path: Path) -> Life:
-    """The same on a new thread, with a new diary."""
-    number = next(_NUMBERS)
-    return replace(life, diary=str(tmp_path / f"diary {number}"), thread=f"workflow {number}")
-
-
-@pytest.mark.timeout(300)
-def test_killed_at_any_point(life: Life, tmp_path: Path) -> None:
-    """Between steps, inside them, in the middle of a store: the end is the same, and little is done twice."""
-    whole = live(life)
-    assert whole is not None
-    assert whole["ended"] == "answered"
-    begun = _begun(life)
-    assert len(set(begun)) == len(begun)
-    count = len(Path(life.diary).read_text().splitlines()) - 1  # the first one does not count
-    for point in range(2, count, count // (12 if "postgres" not in life.database else 5)):
-        other = _other(life, tmp_path)
-        assert live(replace(other, kill_at=point)) is None
-        assert live(other) == whole, point
-        again = _begun(other)
-        assert set(again) == set(begun)
-        # At most the branches in flight, each from its first step.
-        assert len(again) - len(begun) <= 9, point
-
-
-def test_killed_again_and_again(life: Life, tmp_path: Path) -> None:
-    kills = 0
-    while (found := live(replace(life, kill_at=30))) is None:
-        kills += 1
-    assert kills > 1
-    assert found == live(_other(life, tmp_path))
