@@ -42,9 +42,7 @@ def routed(trip: Trip) -> Trip:
 
 def chain(name: str, *steps: Any) -> CompiledStateGraph[Any, Any, Any, Any]:
     """A graph of these functions, one after the other."""
-    graph = StateGraph(Trip)
-    graph.add_sequence(list(steps))
-    return graph.add_edge(START, steps[0].__name__).compile(name=name)
+    return StateGraph(Trip).add_sequence(list(steps)).add_edge(START, steps[0].__name__).compile(name=name)
 
 
 async def main(engine: Engine | str, wish: str) -> AnyMessage:

@@ -23,11 +23,11 @@ TASK = "Answer from what you find. Search with @search in outlines, and reason i
 def search(words: str, most: int = 3) -> list[str]:
     """The paragraphs of this project's documents that have the most of these words in them."""
     wanted = set(words.lower().split())
-    found: list[tuple[int, str]] = []
-    for file in sorted(SHELF.glob("*.md")):
-        for paragraph in file.read_text(encoding="utf-8").split("\n\n"):
-            hits = len(wanted & set(paragraph.lower().split()))
-            found.append((hits, f"{file.name}: {paragraph[:400]}"))
+    found = [
+        (len(wanted & set(paragraph.lower().split())), f"{file.name}: {paragraph[:400]}")
+        for file in sorted(SHELF.glob("*.md"))
+        for paragraph in file.read_text(encoding="utf-8").split("\n\n")
+    ]
     return [text for hits, text in sorted(found, key=lambda pair: -pair[0])[:most] if hits]
 
 
@@ -43,8 +43,7 @@ def agent(engine: Engine | str) -> CompiledStateGraph[Any, Any, Any, Any]:
     graph = StateGraph(MessagesState)
     graph.add_node("frame", frame)
     graph.add_node("research", reasoning_node(engine, settings, [search]))
-    graph.add_edge(START, "frame").add_edge("frame", "research").add_edge("research", END)
-    return graph.compile()
+    return graph.add_edge(START, "frame").add_edge("frame", "research").add_edge("research", END).compile()
 
 
 async def main(engine: Engine | str, question: str) -> AnyMessage:

@@ -128,3 +128,8 @@ def test_workflows_load(file: Path) -> None:
 def test_every_example_is_run_here() -> None:
     source = Path(__file__).read_text()
     assert [path.stem for path in EXAMPLES.glob("*.py") if f'load("{path.stem}")' not in source] == []
+
+
+@pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
+def test_an_example_is_read_at_a_glance(file: Path) -> None:
+    assert len(file.read_text().splitlines()) < 60
